@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 type arReader struct {
 	r       *bufio.Reader
 	seen    int
-	left    int64 // bytes of the current member not read yet
-	odd     bool  // whether a padding byte follows the current member
+	left    atomic.Int64 // bytes of the current member not read yet; decoders read from goroutines of their own
+	odd     bool         // whether a padding byte follows the current member
 	started bool
 }
 
@@ -63,7 +64,8 @@ func (a *arReader) next() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a.left, a.odd = size, size%2 == 1
+	a.left.Store(size)
+	a.odd = size%2 == 1
 	name := strings.TrimRight(string(head[:16]), " ")
 	name = strings.TrimSuffix(name, "/")
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -75,11 +77,11 @@ func (a *arReader) next() (string, error) {
 // skip reads over what is left of the current member and its padding. A
 // padding byte missing at the very end of the file is nobody's loss.
 func (a *arReader) skip() error {
-	for a.left > 0 {
-		n, err := a.r.Discard(int(min(a.left, 1<<20)))
-		a.left -= int64(n)
+	for left := a.left.Load(); left > 0; left = a.left.Load() {
+		n, err := a.r.Discard(int(min(left, 1<<20)))
+		left = a.left.Add(int64(-n))
 		if err != nil {
-			return fmt.Errorf("ar member cut short, %d bytes missing: %w", a.left, unexpected(err))
+			return fmt.Errorf("ar member cut short, %d bytes missing: %w", left, unexpected(err))
 		}
 	}
 	if a.odd {
@@ -93,16 +95,17 @@ func (a *arReader) skip() error {
 
 // Read reads from the current member.
 func (a *arReader) Read(p []byte) (int, error) {
-	if a.left == 0 {
+	left := a.left.Load()
+	if left == 0 {
 		return 0, io.EOF
 	}
-	if int64(len(p)) > a.left {
-		p = p[:a.left]
+	if int64(len(p)) > left {
+		p = p[:left]
 	}
 	n, err := a.r.Read(p)
-	a.left -= int64(n)
-	if err == io.EOF && a.left > 0 {
-		err = fmt.Errorf("ar member cut short, %d bytes missing: %w", a.left, io.ErrUnexpectedEOF)
+	left = a.left.Add(int64(-n))
+	if err == io.EOF && left > 0 {
+		err = fmt.Errorf("ar member cut short, %d bytes missing: %w", left, io.ErrUnexpectedEOF)
 	}
 	return n, err
 }

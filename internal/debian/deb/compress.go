@@ -89,7 +89,7 @@ type member struct {
 }
 
 func openMember(ctx context.Context, ar *arReader, ending string, most, ratio int64, workers int) (*member, error) {
-	m := &member{ar: ar, size: ar.left, most: most, ratio: ratio}
+	m := &member{ar: ar, size: ar.left.Load(), most: most, ratio: ratio}
 	z, done, err := decompress(ctx, ar, ending, workers)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (m *member) Read(p []byte) (int, error) {
 	m.out += int64(n)
 	if m.out > m.most {
 		m.limited = fmt.Errorf("unpacks to more than %d bytes", m.most)
-	} else if in := m.size - m.ar.left; m.out > ratioSlack && m.out-ratioSlack > in*m.ratio {
+	} else if in := m.size - m.ar.left.Load(); m.out > ratioSlack && m.out-ratioSlack > in*m.ratio {
 		m.limited = fmt.Errorf("unpacks to %d bytes from %d, more than %d times as many: a decompression bomb", m.out, in, m.ratio)
 	}
 	if m.limited != nil {
@@ -160,8 +160,8 @@ func (m *member) finish() error {
 			return err
 		}
 	}
-	if m.ar.left > 0 {
-		return fmt.Errorf("%d bytes after the end of the compressed data", m.ar.left)
+	if left := m.ar.left.Load(); left > 0 {
+		return fmt.Errorf("%d bytes after the end of the compressed data", left)
 	}
 	return nil
 }

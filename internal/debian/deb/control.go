@@ -7,6 +7,8 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"distroless/internal/debian/deb822"
 )
 
 // Control is what a package says about itself, from control.tar. Files that
@@ -16,21 +18,19 @@ type Control struct {
 	// checked to be what deb-version(7) and Debian policy 5.6 allow.
 	Name, Version, Arch string
 
-	Paragraph []byte   // the control file as it stands
-	MD5Sums   []byte   // the md5sums file as it stands; nil where there is none
-	Conffiles []string // absolute paths, in the file's order
+	Paragraph []byte           // the control file as it stands
+	Fields    deb822.Paragraph // the control file parsed
+	MD5Sums   []byte           // the md5sums file as it stands; nil where there is none
+	Conffiles []string         // absolute paths, in the file's order
 	// Scripts holds preinst, postinst, prerm, postrm and config, as they
 	// stand, those that there are.
 	Scripts  map[string][]byte
 	Triggers []byte // the triggers file as it stands; nil where there is none
-
-	fields map[string]string // by lower-case name
 }
 
-// Field returns the value of a field, its name in any case: the text after
-// the colon without blanks around it, continuation lines after a newline each
-// as they stand. It is "" where the paragraph has no such field.
-func (c *Control) Field(name string) string { return c.fields[strings.ToLower(name)] }
+// Field returns the value of a field of the control file, its name in any
+// case, or "".
+func (c *Control) Field(name string) string { return c.Fields.Get(name) }
 
 // readControl reads control.tar: a flat directory of regular files. path is
 // the entry at fault, if there is an error.
@@ -92,7 +92,7 @@ func (c *Control) take(name string, r io.Reader) error {
 	switch name {
 	case "control":
 		c.Paragraph = content
-		c.fields, err = parseParagraph(string(content))
+		c.Fields, err = parseParagraph(content)
 	case "md5sums":
 		c.MD5Sums = content
 	case "conffiles":
@@ -122,34 +122,16 @@ func parseConffiles(text string) ([]string, error) {
 	return paths, nil
 }
 
-// parseParagraph reads the one paragraph of a control file, deb822(5).
-func parseParagraph(text string) (map[string]string, error) {
-	fields := map[string]string{}
-	last := ""
-	ended := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, " \t\r\n")
-		switch {
-		case line == "":
-			ended = len(fields) > 0
-		case ended:
-			return nil, errors.New("more than one paragraph")
-		case line[0] == '#':
-		case line[0] == ' ' || line[0] == '\t':
-			if last == "" {
-				return nil, fmt.Errorf("line %s continues no field", printable(line))
-			}
-			fields[last] += "\n" + line
-		default:
-			name, value, ok := strings.Cut(line, ":")
-			last = strings.ToLower(name)
-			if _, twice := fields[last]; !ok || name == "" || strings.ContainsAny(name, " \t") || twice {
-				return nil, fmt.Errorf("line %s: want a field once, as Name: value", printable(line))
-			}
-			fields[last] = strings.TrimLeft(value, " \t")
-		}
+// parseParagraph reads a control file, which is one paragraph.
+func parseParagraph(text []byte) (deb822.Paragraph, error) {
+	all, err := deb822.Parse(text)
+	if err != nil {
+		return nil, err
 	}
-	return fields, nil
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%d paragraphs: want one", len(all))
+	}
+	return all[0], nil
 }
 
 // check takes the identifying fields, and compares them with what the caller

@@ -68,21 +68,34 @@ func TestOracleDpkg(t *testing.T) {
 	testenv.E2E(t)
 	dpkg := testenv.Tool(t, "dpkg-deb")
 	total := 0
-	for _, path := range fetchDebs(t, downloaded) {
+	debs := fetchDebs(t, downloaded)
+	for _, path := range debs {
 		got := listOurs(t, path)
 		want := listTar(t, dpkg, path)
 		if !slices.Equal(got, want) {
 			diffLists(t, filepath.Base(path)+" and dpkg-deb --fsys-tarfile", got, want)
 		}
-		disk := listExtracted(t, dpkg, path)
-		slices.Sort(got)
-		slices.Sort(disk)
+		got, disk := sortedWithoutDirTimes(got), sortedWithoutDirTimes(listExtracted(t, dpkg, path))
 		if !slices.Equal(got, disk) {
 			diffLists(t, filepath.Base(path)+" and dpkg-deb -x", got, disk)
 		}
 		total += len(got)
 	}
-	t.Logf("%d entries are the same", total)
+	t.Logf("compared %d entries of %d packages", total, len(debs))
+}
+
+// sortedWithoutDirTimes: tar makes some symlinks after it has set the times of
+// the directories that hold them, so those times say when the test ran.
+func sortedWithoutDirTimes(lines []string) []string {
+	lines = slices.Clone(lines)
+	for i, l := range lines {
+		if head, rest, ok := strings.Cut(l, " "+Dir.String()+" "); ok {
+			f := strings.Fields(rest) // mode, owner, time
+			lines[i] = strings.Join([]string{head, f[0], f[1]}, " ")
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 func diffLists(t *testing.T, what string, got, want []string) {
