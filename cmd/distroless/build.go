@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"distroless/internal/build"
+	"distroless/internal/oci/layer"
+	"distroless/internal/oci/layout"
+	"distroless/internal/plan/lock"
+	"distroless/internal/plan/spec"
+)
+
+const buildLong = `Build images: resolve what the lock does not hold yet, fetch, assemble, and write
+an OCI image layout per image and distro, dist/<name>-<distro>. Without names
+every image of the catalogue is built.
+
+A name with a slash or ending in .yaml is a definition file; what it stands on is
+looked for beside it, then in the catalogue.
+
+With --output x.tar one image and variant is written as an OCI archive.`
+
+type buildOptions struct {
+	common
+	variants    []string
+	output      string
+	compression string
+	locked      bool
+}
+
+func newBuild(s *surroundings) *cobra.Command {
+	var o buildOptions
+	cmd := &cobra.Command{
+		Use:   "build [NAME|FILE...]",
+		Short: "Build images into OCI layouts",
+		Long:  buildLong,
+		Example: `  distroless build static
+  distroless build base cc --distro debian12 --arch amd64 --arch arm64
+  distroless build ./distroless.yaml --locked
+  distroless build static --variant nonroot --output static.tar`,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), s, args) },
+	}
+	f := cmd.Flags()
+	o.add(f)
+	f.StringSliceVar(&o.variants, "variant", nil, "`variant` to build, repeatable: "+strings.Join(spec.Variants(), ", ")+" (default all)")
+	f.StringVar(&o.output, "output", "dist", "parent `folder` of the layouts, or a file that ends in .tar")
+	f.StringVar(&o.compression, "compression", "gzip", "compression of layers: gzip, zstd or none, with a level after a colon")
+	f.BoolVar(&o.locked, "locked", false, "resolve nothing: a missing or outdated cell is an error")
+	return cmd
+}
+
+func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) error {
+	compression, err := layer.ParseCompression(o.compression)
+	if err != nil {
+		return usageError{err}
+	}
+	variants, err := o.chosenVariants()
+	if err != nil {
+		return err
+	}
+	se, names, err := o.open(s, args, compression)
+	if err != nil {
+		return err
+	}
+	defer se.ui.close()
+	keys, err := o.keys(se, names)
+	if err != nil {
+		return err
+	}
+	if err := o.checkOutput(keys, variants); err != nil {
+		return err
+	}
+	mode := build.Missing
+	if o.locked {
+		mode = build.Locked
+	}
+	good, failed, err := o.resolve(ctx, se, keys, mode)
+	if err != nil {
+		return err
+	}
+	made, more := se.Images(ctx, good, cellsOf(failed), variants)
+	failed = append(failed, more...)
+	if len(more) > 0 && !o.keepGoing {
+		return cellErrors(failed)
+	}
+	if err := o.write(ctx, se, made); err != nil {
+		return err
+	}
+	return outcome(failed, len(made) > 0)
+}
+
+// resolve brings the lock up to date and writes it. It returns the cells that
+// can be built, and the others where the user wants to go on without them.
+func (c *common) resolve(ctx context.Context, se *session, keys []lock.Key, mode build.Mode) (good []lock.Key, failed []*build.CellError, err error) {
+	changes, failed := se.Resolve(ctx, keys, mode)
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	if len(failed) > 0 && !c.keepGoing {
+		return nil, nil, cellErrors(failed)
+	}
+	if len(changes) > 0 {
+		if err := se.lock.Write(c.lock); err != nil {
+			return nil, nil, err
+		}
+	}
+	noted := map[string]bool{}
+	for _, ch := range changes {
+		se.ui.step("locked " + ch.Key.String() + ": " + describeChange(ch))
+		for _, n := range ch.Notes {
+			if !noted[n] {
+				noted[n] = true
+				se.ui.note("note: %s: %s", ch.Key, n)
+			}
+		}
+	}
+	bad := cellsOf(failed)
+	for _, k := range keys {
+		if !slices.Contains(bad, k) {
+			good = append(good, k)
+		}
+	}
+	return good, failed, nil
+}
+
+func cellsOf(failed []*build.CellError) []lock.Key {
+	var out []lock.Key
+	for _, e := range failed {
+		out = append(out, e.Key)
+	}
+	return out
+}
+
+// outcome is the command's error: whole, or in part where some cells were made.
+func outcome(failed []*build.CellError, some bool) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	err := cellErrors(failed)
+	if some {
+		return incompleteError{err}
+	}
+	return err
+}
+
+func (o *buildOptions) chosenVariants() ([]string, error) {
+	all := spec.Variants()
+	if len(o.variants) == 0 {
+		return all, nil
+	}
+	for _, v := range o.variants {
+		if !slices.Contains(all, v) {
+			return nil, usagef("variant %q: expected one of %s", v, strings.Join(all, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(v string) bool { return !slices.Contains(o.variants, v) }), nil
+}
+
+func (o *buildOptions) archive() bool { return strings.HasSuffix(o.output, ".tar") }
+
+// checkOutput refuses, before any work, an archive of more than one image.
+func (o *buildOptions) checkOutput(keys []lock.Key, variants []string) error {
+	if !o.archive() {
+		return nil
+	}
+	images := map[string]bool{}
+	for _, k := range keys {
+		images[k.Image+"-"+k.Distro] = true
+	}
+	if len(images) != 1 || len(variants) != 1 {
+		return usagef("--output %s: an archive holds one image and variant, this would be %d images and %d variants: name one, with --variant latest, say", o.output, len(images), len(variants))
+	}
+	return nil
+}
+
+// report is what a build made, as --json prints it.
+type report struct {
+	Images []imageReport `json:"images"`
+}
+
+type imageReport struct {
+	Image     string          `json:"image"`
+	Distro    string          `json:"distro"`
+	Reference string          `json:"reference"` // where it was written: "dist/base-debian13"
+	Variants  []variantReport `json:"variants"`
+}
+
+type variantReport struct {
+	Variant   string           `json:"variant"`
+	Digest    string           `json:"digest,omitempty"` // of the index; none where an architecture failed
+	Platforms []platformReport `json:"platforms"`
+}
+
+type platformReport struct {
+	Arch   string `json:"arch"` // OCI's name
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"` // compressed layers, in bytes
+	Layers int    `json:"layers"`
+}
+
+// write writes the images and says what they are.
+func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Made) error {
+	rep := report{Images: []imageReport{}}
+	for _, m := range made {
+		at := o.output
+		if o.archive() {
+			if err := writeArchive(ctx, at, m.Layout()); err != nil {
+				return err
+			}
+		} else {
+			at = filepath.Join(o.output, m.Reference())
+			if err := layout.Write(ctx, at, m.Layout()); err != nil {
+				return err
+			}
+		}
+		rep.Images = append(rep.Images, describe(m, at))
+	}
+	se.ui.close()
+	for _, r := range rep.Images {
+		printImage(se.ui, r, o.archive())
+	}
+	if len(rep.Images) > 0 {
+		printNext(se.ui, rep.Images[0], o.archive())
+	}
+	return se.ui.result(rep)
+}
+
+func describe(m *build.Made, at string) imageReport {
+	r := imageReport{Image: m.Image, Distro: m.Distro, Reference: at}
+	for _, v := range m.Variants {
+		vr := variantReport{Variant: v}
+		if idx := m.Indices[v]; idx != nil {
+			vr.Digest = idx.Digest
+		}
+		for _, a := range m.Archs {
+			img := m.Images[v][a]
+			vr.Platforms = append(vr.Platforms, platformReport{
+				Arch: img.Platform.Architecture, Digest: img.Manifest.Digest, Size: img.Size(), Layers: len(img.Layers),
+			})
+		}
+		r.Variants = append(r.Variants, vr)
+	}
+	return r
+}
+
+func printImage(u *ui, r imageReport, archive bool) {
+	for _, v := range r.Variants {
+		ref := r.Reference + ":" + v.Variant
+		if archive {
+			ref = r.Reference
+		}
+		digest := v.Digest
+		if digest == "" {
+			digest = "no index: an architecture is missing"
+		}
+		u.printf("%s  %s\n", ref, digest)
+		for _, p := range v.Platforms {
+			layers := "layers"
+			if p.Layers == 1 {
+				layers = "layer"
+			}
+			u.printf("  %-8s %10s  %d %s\n", p.Arch, size(p.Size), p.Layers, layers)
+		}
+	}
+}
+
+// printNext prints a next step that works with what was just made.
+func printNext(u *ui, r imageReport, archive bool) {
+	name := r.Image + "-" + r.Distro
+	var debug, last string
+	for _, v := range r.Variants {
+		last = v.Variant
+		if v.Variant == "debug" {
+			debug = v.Variant
+		}
+	}
+	if archive {
+		u.printf("\nnext:\n  podman load -i %s\n  skopeo copy oci-archive:%s:%s docker://REGISTRY/%s:%s\n", r.Reference, r.Reference, last, name, last)
+		return
+	}
+	at := r.Reference
+	if !filepath.IsAbs(at) {
+		at = "./" + at
+	}
+	u.printf("\nnext:\n")
+	if debug != "" {
+		u.printf("  podman run --rm -it oci:%s:%s            a shell in it\n", at, debug)
+	}
+	first := r.Variants[0].Variant
+	u.printf("  podman pull oci:%s:%s && podman tag $(podman images -q | head -n 1) %s:%s\n", at, first, name, first)
+	u.printf("  FROM localhost/%s:%s            in a Dockerfile, then\n", name, first)
+}
+
+func writeArchive(ctx context.Context, file string, c *layout.Contents) error {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: it is there and is not a file: choose another --output", file)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	defer func() {
+		if err := os.Remove(tmp.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return // a leftover beside the output is all that it can be
+		}
+	}()
+	if err := layout.Archive(ctx, tmp, c); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+// Command distroless turns Debian packages into minimal, reproducible OCI
+// images. This folder holds what belongs to a command line and nothing else:
+// flags, environment, clock, terminal, exit codes. The work is in
+// internal/build.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() { os.Exit(mainCode()) }
+
+// mainCode runs the command with the process's own surroundings. An interrupt
+// ends the work in order, so that temporary files are removed; a second one
+// ends the process at once.
+func mainCode() int {
+	// A build lives for a second and its heap is mostly files' bytes that stay
+	// until written: collect at half the usual growth, for the peak's sake.
+	debug.SetGCPercent(50)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args[1:], surroundings{
+		environ: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr,
+		terminal: isTerminal(os.Stderr), machine: os.DirFS("/"),
+	})
+}

@@ -1,0 +1,249 @@
+package build
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"sync"
+
+	"distroless/internal/debian/deb"
+	"distroless/internal/fetch"
+	"distroless/internal/oci/layer"
+	"distroless/internal/plan/lock"
+	"distroless/internal/rootfs"
+)
+
+// run is the state of one call of [Builder.Images]: what has been read and made
+// so far, shared by all images of the call.
+type run struct {
+	b    *Builder
+	lock *lock.Lock
+	sem  chan struct{} // as many tokens as jobs
+
+	mu       sync.Mutex
+	byID     map[string]*node
+	debs     map[string]*debState       // by the .deb's sha256
+	holds    map[string]string          // a file's digest to the .deb that holds it
+	contents map[string]rootfs.Contents // files' bytes in memory, by .deb; "" are the generated ones
+}
+
+// debState is one .deb of the run.
+type debState struct {
+	pkg     lock.Package
+	wanted  func(string) bool
+	listing once[*rootfs.Listing]
+}
+
+func (b *Builder) newRun() *run {
+	return &run{
+		b: b, lock: b.Lock, sem: make(chan struct{}, b.jobs()), byID: map[string]*node{},
+		debs: map[string]*debState{}, holds: map[string]string{}, contents: map[string]rootfs.Contents{"": {}},
+	}
+}
+
+// taskGroup runs tasks, each holding one of the run's tokens. The first error
+// ends the others and is returned; a task must not wait for another group.
+type taskGroup struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	sem    chan struct{}
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	err    error
+}
+
+func (r *run) group(ctx context.Context) *taskGroup {
+	g := &taskGroup{sem: r.sem}
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	return g
+}
+
+// Go runs f on a goroutine once a token is free.
+func (g *taskGroup) Go(f func(context.Context) error) {
+	g.wg.Go(func() {
+		select {
+		case g.sem <- struct{}{}:
+			defer func() { <-g.sem }()
+		case <-g.ctx.Done():
+			return
+		}
+		if err := f(g.ctx); err != nil {
+			g.mu.Lock()
+			if g.err == nil {
+				g.err = err
+			}
+			g.mu.Unlock()
+			g.cancel()
+		}
+	})
+}
+
+// Wait returns the first error once every task has ended.
+func (g *taskGroup) Wait() error {
+	g.wg.Wait()
+	defer g.cancel()
+	if g.err == nil {
+		return g.ctx.Err()
+	}
+	return g.err
+}
+
+// deb returns the run's state of a package's .deb, as the level n uses it.
+func (r *run) deb(n *node, p lock.Package) *debState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, ok := r.debs[p.SHA256]
+	if !ok {
+		d = &debState{pkg: p, wanted: rootfs.Wanted(n.slices(), p.Name, n.distro.MergedUsr)}
+		r.debs[p.SHA256] = d
+	}
+	return d
+}
+
+// listings returns what the level's packages hold, in the lock's order.
+func (r *run) listings(ctx context.Context, n *node) ([]*rootfs.Listing, error) {
+	packages := n.packages()
+	out := make([]*rootfs.Listing, len(packages))
+	order := make([]int, len(packages))
+	for i := range order {
+		order[i] = i
+	}
+	// The largest first, so that the last one to end is a short one.
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(packages[b].Size, packages[a].Size) })
+	g := r.group(ctx)
+	for _, i := range order {
+		d := r.deb(n, packages[i])
+		g.Go(func(ctx context.Context) (err error) {
+			out[i], err = r.listing(ctx, d)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// listing returns what a .deb holds: as remembered, or by reading it, which
+// leaves the bytes of the files that the level needs in memory.
+func (r *run) listing(ctx context.Context, d *debState) (*rootfs.Listing, error) {
+	return d.listing.do(func() (*rootfs.Listing, error) {
+		key := memoKey("listing", strconv.Itoa(rootfs.ListingVersion), d.pkg.SHA256)
+		l := new(rootfs.Listing)
+		if r.b.memo.get("listing", key, l) {
+			r.note(d, l)
+			return l, nil
+		}
+		l, contents, err := r.unpack(ctx, d, d.wanted)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.b.memo.put("listing", key, l); err != nil {
+			return nil, err
+		}
+		r.note(d, l)
+		r.mu.Lock()
+		r.contents[d.pkg.SHA256] = contents
+		r.mu.Unlock()
+		return l, nil
+	})
+}
+
+// note remembers which .deb holds which file.
+func (r *run) note(d *debState, l *rootfs.Listing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range l.Entries {
+		if e := &l.Entries[i]; e.Kind == rootfs.File {
+			r.holds[e.Digest] = d.pkg.SHA256
+		}
+	}
+}
+
+// unpack reads a .deb whose bytes have been checked against the lock.
+func (r *run) unpack(ctx context.Context, d *debState, wanted func(string) bool) (*rootfs.Listing, rootfs.Contents, error) {
+	data, err := r.b.debBytes(ctx, &d.pkg)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := deb.Options{Name: d.pkg.Name, Version: d.pkg.Version, Arch: d.pkg.Arch, Workers: r.b.jobs()}
+	return rootfs.Unpack(ctx, bytes.NewReader(data), d.pkg.File(), o, wanted)
+}
+
+// read returns the bytes of a file of the tree, reading its .deb again where
+// they are no longer in memory.
+func (r *run) read(ctx context.Context, e *rootfs.Entry) ([]byte, error) {
+	r.mu.Lock()
+	if data, ok := r.contents[""][e.Digest]; ok {
+		r.mu.Unlock()
+		return data, nil
+	}
+	holder := r.holds[e.Digest]
+	data, ok := r.contents[holder][e.Digest]
+	d := r.debs[holder]
+	r.mu.Unlock()
+	if ok {
+		return data, nil
+	}
+	if d == nil {
+		return nil, fmt.Errorf("read %s of %s: no package of the image holds sha256 %s: %w", e.Path, e.Owner, e.Digest, fs.ErrNotExist)
+	}
+	// All of the package's files, since the rules of this level may differ
+	// from those under which it was first read.
+	_, contents, err := r.unpack(ctx, d, func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	data, ok = contents[e.Digest]
+	if !ok {
+		return nil, fmt.Errorf("read %s of %s: %s no longer holds sha256 %s: remove the cache and build again", e.Path, e.Owner, d.pkg.File(), e.Digest)
+	}
+	r.mu.Lock()
+	r.contents[holder] = contents
+	r.mu.Unlock()
+	return data, nil
+}
+
+// keep holds generated files' bytes for the layers.
+func (r *run) keep(c map[string][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for digest, data := range c {
+		r.contents[""][digest] = data
+	}
+}
+
+// release frees the bytes of a level's packages, once its layers are written.
+func (r *run) release(n *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range n.packages() {
+		delete(r.contents, p.SHA256)
+	}
+}
+
+// debBytes returns a locked .deb, checked: from the cache, else from the
+// archive.
+func (b *Builder) debBytes(ctx context.Context, p *lock.Package) ([]byte, error) {
+	o, err := b.object(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.Fetch.Get(ctx, o)
+	return data, explainGone(err)
+}
+
+func layerObject(l layer.Blob) fetch.Object {
+	return fetch.Object{Name: "layer " + l.Digest, SHA256: l.Digest[len("sha256:"):], Size: l.Size}
+}
+
+// explainGone adds the mend to an error that says a locked package is no longer
+// to be had.
+func explainGone(err error) error {
+	if err != nil && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones", err)
+	}
+	return err
+}

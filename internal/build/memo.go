@@ -1,0 +1,70 @@
+package build
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// memo remembers results under the digest of everything that they were made
+// of: the listing of a .deb, the blob of a layer, the layers of a level. Each
+// file carries a checksum, so that one that was damaged or cut short counts as
+// missing. Losing a memo costs time and nothing else.
+type memo struct{ dir string }
+
+// memoKey is the digest of the parts that a result depends on.
+func memoKey(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s,", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (m *memo) file(kind, key string) string { return filepath.Join(m.dir, kind, key[:2], key[2:]) }
+
+// get reads a result into v; false means that it must be made.
+func (m *memo) get(kind, key string, v any) bool {
+	data, err := os.ReadFile(m.file(kind, key))
+	if err != nil || len(data) < sha256.Size {
+		return false
+	}
+	sum := sha256.Sum256(data[sha256.Size:])
+	if !bytes.Equal(sum[:], data[:sha256.Size]) {
+		return false
+	}
+	return json.Unmarshal(data[sha256.Size:], v) == nil
+}
+
+// put remembers a result. It appears by rename, so that no reader sees a part
+// of it; two processes that write the same write the same bytes.
+func (m *memo) put(kind, key string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("remember %s: %w", kind, err)
+	}
+	file := m.file(kind, key)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("remember %s: %w", kind, err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("remember %s: %w", kind, err)
+	}
+	defer os.Remove(tmp.Name())
+	sum := sha256.Sum256(data)
+	if _, err := tmp.Write(append(sum[:], data...)); err != nil {
+		tmp.Close()
+		return fmt.Errorf("remember %s: %w", kind, err)
+	}
+	if err := tmp.Close(); err != nil {
+		return fmt.Errorf("remember %s: %w", kind, err)
+	}
+	return os.Rename(tmp.Name(), file)
+}
+
+func (m *memo) forget(kind, key string) { os.Remove(m.file(kind, key)) }

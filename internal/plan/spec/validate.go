@@ -1,0 +1,114 @@
+package spec
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// validate checks what the shape alone cannot say.
+func (d *Definition) validate(c *checker) {
+	if !nameRE.MatchString(d.Name) {
+		c.addf(c.find("name"), "name: %q, expected lower case letters, digits, '.' and '-', as in python3", d.Name)
+	}
+	if d.From == d.Name && d.Name != "" {
+		c.addf(c.find("from"), "from: %q stands on itself", d.From)
+	}
+	for name, s := range d.Distros {
+		if s == nil {
+			d.Distros[name] = &Section{}
+			continue
+		}
+		s.validate(c, "distros", name)
+	}
+	d.Section.validate(c)
+}
+
+func (s *Section) validate(c *checker, at ...string) {
+	where := func(keys ...string) []string { return append(append([]string(nil), at...), keys...) }
+	validateParts(c, where, s.Omit, s.Slices, s.Scripts, s.Allow)
+	for i, f := range s.Contents {
+		f.validate(c, where("contents", fmt.Sprint(i)))
+	}
+	for i, u := range s.Accounts.Users {
+		if u.Name == "" || strings.ContainsAny(u.Name, ":\n") || strings.ContainsAny(u.Home+u.Shell, ":\n") {
+			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %q: name, home and shell must not be empty or hold ':'", u.Name)
+		}
+	}
+	for i, g := range s.Accounts.Groups {
+		if g.Name == "" || strings.ContainsAny(g.Name, ":\n") {
+			c.addf(c.find(where("accounts", "groups", fmt.Sprint(i))...), "group %q: the name must not be empty or hold ':'", g.Name)
+		}
+	}
+	for k := range s.Env {
+		if k == "" || strings.ContainsAny(k, "=\x00") {
+			c.addf(c.find(where("env")...), "env: %q is not a variable's name", k)
+		}
+	}
+	if s.Workdir != "" && !absolute(s.Workdir) {
+		c.addf(c.find(where("workdir")...), "workdir: %q, expected an absolute path", s.Workdir)
+	}
+	if d := s.Debug; d != nil {
+		in := func(keys ...string) []string { return where(append([]string{"debug"}, keys...)...) }
+		validateParts(c, in, d.Omit, d.Slices, d.Scripts, d.Allow)
+		if d.Applets != "" && !absolute(d.Applets) {
+			c.addf(c.find(in("applets")...), "applets: %q, expected an absolute path", d.Applets)
+		}
+	}
+}
+
+func validateParts(c *checker, where func(...string) []string, omit []Omission, slices []Slice, scripts []Script, allow []Allowance) {
+	need := func(ok bool, key string, i int, text string) {
+		if !ok {
+			c.addf(c.find(where(key, fmt.Sprint(i))...), "%s[%d]: %s", key, i, text)
+		}
+	}
+	for i, o := range omit {
+		need(o.Package != "", "omit", i, "no `package`")
+		need(o.Reason != "", "omit", i, "no `reason`: say why the image works without "+o.Package)
+	}
+	for i, s := range slices {
+		need(s.Reason != "", "slices", i, "no `reason`: say why the files are not needed, or are")
+		need(len(s.Drop)+len(s.Keep)+len(s.KeepReferenced)+len(s.Move) > 0, "slices", i, "no `drop`, `keep`, `keep-referenced` or `move`")
+		for _, p := range append(append(append([]string(nil), s.Drop...), s.Keep...), s.KeepReferenced...) {
+			_, err := path.Match(p, "")
+			need(err == nil && strings.HasPrefix(p, "/"), "slices", i, fmt.Sprintf("pattern %q: expected an absolute path with *, ? or **", p))
+		}
+		for from, to := range s.Move {
+			need(absolute(from) && absolute(to), "slices", i, fmt.Sprintf("move %q to %q: expected absolute paths", from, to))
+			need(s.Package != "", "slices", i, "`move` needs a `package`")
+		}
+	}
+	for i, s := range scripts {
+		need(s.Package != "" && s.Script != "", "scripts", i, "no `package` or no `script`")
+		need(strings.HasPrefix(s.Digest, "sha256:"), "scripts", i, "no `digest: sha256:...`: take the lines that the failing build prints")
+		need(s.Effect != "", "scripts", i, "no `effect`: expected none, or what the build does in its place")
+		need(s.Reason != "", "scripts", i, "no `reason`")
+	}
+	for i, a := range allow {
+		need(a.Check != "" && a.Path != "", "allow", i, "no `check` or no `path`")
+		need(a.Reason != "", "allow", i, "no `reason`: say why the finding does no harm")
+	}
+}
+
+func (f *Content) validate(c *checker, at []string) {
+	n := c.find(at...)
+	if !absolute(f.Path) {
+		c.addf(n, "contents: path %q, expected a clean absolute path", f.Path)
+	}
+	kinds := 0
+	for _, is := range []bool{f.Text != nil, f.Source != "", f.Link != "", f.Directory} {
+		if is {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		c.addf(n, "contents: %s: expected exactly one of `text`, `source`, `link` and `directory`, found %d", f.Path, kinds)
+	}
+	if f.Mode != "" && !modeRE.MatchString(f.Mode) {
+		c.addf(n, "contents: %s: mode %q, expected octal such as \"0644\"", f.Path, f.Mode)
+	}
+	if f.UID < 0 || f.GID < 0 {
+		c.addf(n, "contents: %s: uid and gid must not be negative", f.Path)
+	}
+}

@@ -1,0 +1,127 @@
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"distroless/internal/debian/deb"
+	"distroless/internal/rootfs/elf"
+)
+
+// ListingVersion changes with what [Unpack] says of the same .deb; listings
+// of another version are not to be used.
+const ListingVersion = 1
+
+// Contents are files' bytes by their SHA-256 in hex.
+type Contents map[string][]byte
+
+// Unpack reads a whole .deb. It returns its listing, and the bytes of those
+// files that keep, given the path in the package, asks for. The .deb's own
+// digest is the caller's to check before the result is trusted.
+func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep func(path string) bool) (*Listing, Contents, error) {
+	d, err := deb.Open(ctx, r, name, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.Close()
+	l := listingOf(d.Control())
+	contents := Contents{}
+	for {
+		h, err := d.Next()
+		if err == io.EOF {
+			return l, contents, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		e := Entry{Path: h.Path, Mode: h.Mode, UID: h.UID, GID: h.GID, MTime: h.ModTime, Size: h.Size, Target: h.Link, Xattrs: h.Xattrs}
+		switch h.Kind {
+		case deb.Dir:
+			e.Kind = Dir
+		case deb.Symlink:
+			e.Kind = Symlink
+		case deb.Hardlink:
+			e.Kind = Hardlink
+		case deb.File:
+			e.Kind = File
+			data, err := d.Content()
+			if err != nil {
+				return nil, nil, err
+			}
+			if err := l.inspect(&e, data); err != nil {
+				return nil, nil, fmt.Errorf("read %s: %s: %w", name, e.Path, err)
+			}
+			if keep(e.Path) {
+				contents[e.Digest] = data
+			}
+		}
+		l.Entries = append(l.Entries, e)
+	}
+}
+
+func listingOf(c *deb.Control) *Listing {
+	l := &Listing{
+		Package: c.Field("Package"), Version: c.Field("Version"), Arch: c.Field("Architecture"),
+		Control: c.Paragraph, Replaces: c.Field("Replaces"), MD5Sums: c.MD5Sums, Conffiles: c.Conffiles,
+		Scripts: map[string][]byte{},
+	}
+	for _, name := range []string{"preinst", "config", "postinst"} {
+		if text := c.Scripts[name]; len(text) > 0 {
+			l.Scripts[name] = text
+		}
+	}
+	if len(c.Triggers) > 0 {
+		l.Scripts["triggers"] = c.Triggers
+	}
+	return l
+}
+
+// inspect notes what the build must know of a file's bytes.
+func (l *Listing) inspect(e *Entry, data []byte) error {
+	sum := sha256.Sum256(data)
+	e.Digest = hex.EncodeToString(sum[:])
+	switch {
+	case bytes.HasPrefix(data, []byte("\x7fELF")):
+		info, err := elf.Parse(bytes.NewReader(data), int64(len(data)))
+		if err != nil && !errors.Is(err, elf.ErrNotELF) {
+			return err
+		}
+		e.ELF = info
+	case e.Mode&0o111 != 0 && bytes.HasPrefix(data, []byte("#!")):
+		line, _, _ := bytes.Cut(data[2:min(len(data), 258)], []byte("\n"))
+		e.Interp = string(bytes.TrimSpace(line))
+	}
+	if path.Base(e.Path) == "copyright" && strings.HasPrefix(e.Path, "/usr/share/doc/") {
+		if refs := references(data); len(refs) > 0 {
+			if l.References == nil {
+				l.References = map[string][]string{}
+			}
+			l.References[e.Path] = refs
+		}
+	}
+	return nil
+}
+
+var licenceRE = regexp.MustCompile(`/usr/share/common-licenses/[A-Za-z0-9][A-Za-z0-9.+-]*`)
+
+// references lists the licence texts that a copyright file names, sorted. A
+// name that ends a sentence stands there with a dot behind it, so both forms
+// count.
+func references(text []byte) []string {
+	var out []string
+	for _, m := range licenceRE.FindAll(text, -1) {
+		name := string(m)
+		out = append(out, name, strings.TrimRight(name, ".-"))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
