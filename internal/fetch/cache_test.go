@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -198,6 +199,12 @@ func otherProcess(dir, do string) int {
 				fmt.Println("read:", err)
 				return 1
 			}
+		}
+	case "proxy":
+		client := &fetch.Client{Cache: c, Tries: 1}
+		if _, err := client.Get(context.Background(), object(text, "http://mirror.example.org/x.deb")); err != nil {
+			fmt.Println(err)
+			return 1
 		}
 	case "die":
 		w, err := c.Create()

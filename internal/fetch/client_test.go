@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -500,9 +502,15 @@ func TestCredentials(t *testing.T) {
 		}
 		http.Redirect(w, r, elsewhere, http.StatusFound)
 	})
-	c := &fetch.Client{Credentials: func(u *url.URL) (string, string, bool) { return "u", "s3cret", u.Path == "/pool/x_1_amd64.deb" }}
+	host, _ := url.Parse(address)
+	c := &fetch.Client{Credentials: func(u *url.URL) (string, string, bool) { return "u", "s3cret", u.Host == host.Host }}
 	if got, err := c.Get(t.Context(), object(text, address)); err != nil || string(got) != text {
 		t.Errorf("%q, %v", got, err)
+	}
+	// An address on the way has its own.
+	first, _ := server(t, func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, address, http.StatusFound) })
+	if got, err := c.Get(t.Context(), object(text, first)); err != nil || string(got) != text {
+		t.Errorf("after a redirect: %q, %v", got, err)
 	}
 	withPassword := strings.Replace(address, "http://", "http://u:s3cret@", 1)
 	if _, err := new(fetch.Client).Get(t.Context(), object(text, withPassword)); err != nil {
@@ -512,6 +520,51 @@ func TestCredentials(t *testing.T) {
 	_, err := new(fetch.Client).Get(t.Context(), object(text, wrong))
 	if err == nil || strings.Contains(err.Error(), "pa55") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A certificate that nobody vouches for is not asked about twice, and a step
+// from https to http is not taken.
+func TestTLS(t *testing.T) {
+	plainAddress, _ := server(t, func(_ int, w http.ResponseWriter, r *http.Request) { serve(w, r, text) })
+	var requests atomic.Int32
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.URL.Path == "/down" {
+			http.Redirect(w, r, plainAddress, http.StatusFound)
+			return
+		}
+		serve(w, r, text)
+	}))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	record := new(recorder)
+	c := &fetch.Client{Sleep: record.sleep}
+	if _, err := c.Get(t.Context(), object(text, s.URL)); err == nil || !strings.Contains(err.Error(), "certificate") || len(record.slept) > 0 {
+		t.Errorf("untrusted certificate: %v, after %d waits", err, len(record.slept))
+	}
+	c = &fetch.Client{Sleep: record.sleep, HTTP: &http.Client{Transport: s.Client().Transport}}
+	if got, err := c.Get(t.Context(), object(text, s.URL)); err != nil || string(got) != text {
+		t.Errorf("trusted certificate: %q, %v", got, err)
+	}
+	if _, err := c.Get(t.Context(), object(text, s.URL+"/down")); err == nil || !strings.Contains(err.Error(), "https to http") || requests.Load() != 2 {
+		t.Errorf("redirect to http: %v, %d requests", err, requests.Load())
+	}
+}
+
+// Machines that reach the world through a proxy say so in their environment,
+// which net/http reads once per process.
+func TestProxyFromEnvironment(t *testing.T) {
+	var asked atomic.Value
+	proxy, _ := server(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.RequestURI)
+		serve(w, r, text)
+	})
+	u, _ := url.Parse(proxy)
+	cmd := other(t.TempDir(), "proxy")
+	cmd.Env = append(cmd.Env, "HTTP_PROXY=http://"+u.Host, "http_proxy=http://"+u.Host, "NO_PROXY=", "no_proxy=")
+	if out, err := cmd.CombinedOutput(); err != nil || asked.Load() != "http://mirror.example.org/x.deb" {
+		t.Errorf("%v, proxy was asked for %v: %s", err, asked.Load(), out)
 	}
 }
 

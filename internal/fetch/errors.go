@@ -76,20 +76,18 @@ type Error struct {
 	Attempts []Attempt
 }
 
-func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "fetch %s", e.Name)
+func (e *Error) Error() string { return "fetch " + e.Name + ": " + e.Tried() }
+
+// Tried lists the addresses that were tried, and what each said.
+func (e *Error) Tried() string {
+	all := make([]string, len(e.Attempts))
 	for i, a := range e.Attempts {
-		sep := "; "
-		if i == 0 {
-			sep = ": "
-		}
-		fmt.Fprintf(&b, "%s%s: %v", sep, a.URL, a.Err)
+		all[i] = fmt.Sprintf("%s: %v", a.URL, a.Err)
 		if a.Tries > 1 {
-			fmt.Fprintf(&b, " (%d tries)", a.Tries)
+			all[i] += fmt.Sprintf(" (%d tries)", a.Tries)
 		}
 	}
-	return b.String()
+	return strings.Join(all, "; ")
 }
 
 // Unwrap returns the errors of all attempts.

@@ -91,11 +91,7 @@ func (c *Client) request(ctx context.Context, u *url.URL, p *partial) *http.Requ
 			req.Header.Set("If-Range", p.validator)
 		}
 	}
-	if u.User == nil && c.Credentials != nil {
-		if user, password, ok := c.Credentials(u); ok {
-			req.SetBasicAuth(user, password)
-		}
-	}
+	c.authorize(req)
 	return req
 }
 
@@ -235,20 +231,32 @@ func (c *Client) client() *http.Client {
 		}
 	}
 	if made.CheckRedirect == nil {
-		made.CheckRedirect = checkRedirect
+		made.CheckRedirect = c.checkRedirect
 	}
 	c.http = &made
 	return c.http
 }
 
-// checkRedirect bounds redirects, and refuses the step from https to http, on
-// which the credentials for a host would travel in the open.
-func checkRedirect(req *http.Request, via []*http.Request) error {
+// checkRedirect bounds redirects, refuses the step from https to http, on which
+// the credentials for a host would travel in the open, and gives an address on
+// the way the credentials that are known for it.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > 10 {
 		return errRedirects
 	}
 	if req.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https" {
 		return errDowngrade
 	}
+	c.authorize(req)
 	return nil
+}
+
+// authorize adds the credentials for an address that does not hold its own.
+func (c *Client) authorize(req *http.Request) {
+	if req.URL.User != nil || c.Credentials == nil {
+		return
+	}
+	if user, password, ok := c.Credentials(req.URL); ok {
+		req.SetBasicAuth(user, password)
+	}
 }

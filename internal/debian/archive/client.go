@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"distroless/internal/fetch"
@@ -66,18 +67,23 @@ func (s Suite) Object(path, sum string, size int64) (fetch.Object, error) {
 	return fetch.Object{Name: path[strings.LastIndexByte(path, '/')+1:], SHA256: sum, Size: size, URLs: s.below(path)}, nil
 }
 
-// Client reads archives. Its zero value works, without a cache.
+// Client reads archives. Its zero value works, without a cache. It may be used
+// by several goroutines and must not be copied after its first use.
 type Client struct {
 	Fetch *fetch.Client // nil fetches with defaults and keeps nothing
 	// Now is the time that dates and keys are checked at; nil is the clock.
 	Now func() time.Time
+
+	once  sync.Once
+	plain *fetch.Client // where none was given
 }
 
 func (c *Client) fetch() *fetch.Client {
 	if c.Fetch != nil {
 		return c.Fetch
 	}
-	return new(fetch.Client)
+	c.once.Do(func() { c.plain = new(fetch.Client) })
+	return c.plain
 }
 
 // Release fetches a suite's InRelease, or where there is none Release with

@@ -128,7 +128,7 @@ func TestMismatch(t *testing.T) {
 	if !errors.As(err, &sum) || len(sum.Got) != 64 || len(sum.Want) != 64 {
 		t.Fatalf("error %v has no two digests", err)
 	}
-	for _, want := range []string{"trixie for s390x", "main/binary-s390x/Packages.xz", sum.Got, sum.Want, "by-hash", "404", "another mirror"} {
+	for _, want := range []string{"trixie for s390x", "main/binary-s390x/Packages.xz", sum.Got, sum.Want, "by-hash", "404", "another mirror", "does not match its Release of 20"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)
 		}

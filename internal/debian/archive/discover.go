@@ -34,7 +34,7 @@ type DiscoverOptions struct {
 }
 
 // ErrNoAddress is what errors of [Discover] wrap when it found none.
-var ErrNoAddress = errors.New("no address of Debian's archive is known")
+var ErrNoAddress = errors.New("no address is known")
 
 const howToSet = "set DISTROLESS_ARCHIVE (or --archive) to the root of a Debian mirror, the folder that holds dists/ and pool/"
 
@@ -56,10 +56,10 @@ func Discover(o DiscoverOptions) (Address, error) {
 	case o.Machine != nil:
 		a, err = fromMachine(o.Machine, o.Security != "")
 	default:
-		err = ErrNoAddress
+		err = fmt.Errorf("%w: %s", ErrNoAddress, howToSet)
 	}
 	if err != nil {
-		return Address{}, fmt.Errorf("find Debian's archive: %w: %s", err, howToSet)
+		return Address{}, fmt.Errorf("find Debian's archive: %w", err)
 	}
 	if o.Security != "" {
 		root, err := cleanRoot(o.Security)
@@ -125,9 +125,7 @@ func cleanRoot(raw string) (string, error) {
 	if err != nil {
 		return "", errors.New("the archive's address does not parse: want http://, https:// or file://")
 	}
-	if u.Scheme == "file" && u.Path == "" && strings.HasPrefix(u.Opaque, "/") {
-		u = &url.URL{Scheme: "file", Path: u.Opaque}
-	}
+	u.OmitHost = false // apt takes file:/path too
 	switch {
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
 	case u.Scheme == "file" && strings.HasPrefix(u.Path, "/"):
@@ -196,9 +194,9 @@ func fromMachine(machine fs.FS, haveSecurity bool) (Address, error) {
 	}
 	switch {
 	case len(a.Main) == 0:
-		return Address{}, fmt.Errorf("%w: etc/apt has no entry of a Debian suite%s", ErrNoAddress, notes)
+		return Address{}, fmt.Errorf("%w: etc/apt has no entry of a Debian suite%s: %s", ErrNoAddress, notes, howToSet)
 	case len(a.Security) == 0 && !haveSecurity:
-		return Address{}, fmt.Errorf("etc/apt has Debian's main archive but no entry of a security suite%s: images would lack security fixes: %w: add one there", notes, ErrNoAddress)
+		return Address{}, fmt.Errorf("%w for its security suites: etc/apt has entries of the main archive, but no entry of a security suite%s: add one there, or set DISTROLESS_SECURITY_ARCHIVE (or --security-archive)", ErrNoAddress, notes)
 	}
 	return a, nil
 }

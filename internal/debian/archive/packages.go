@@ -9,11 +9,12 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/mikelolasagasti/xz"
 
 	"distroless/internal/fetch"
+	"distroless/internal/xz"
 )
 
 // What can be wrong with one architecture of a suite. Callers go on with the
@@ -127,14 +128,10 @@ func (p part) open(ctx context.Context) (io.ReadCloser, error) {
 }
 
 // decompress picks the decoder by the name's ending.
-func decompress(_ context.Context, name string, r io.Reader) (io.ReadCloser, error) {
+func decompress(ctx context.Context, name string, r io.Reader) (io.ReadCloser, error) {
 	switch {
 	case strings.HasSuffix(name, ".xz"):
-		x, err := xz.NewReader(r, 0)
-		if err != nil {
-			return nil, err
-		}
-		return io.NopCloser(x), nil
+		return xz.NewReader(ctx, r, xz.Options{})
 	case strings.HasSuffix(name, ".gz"):
 		return gzip.NewReader(r)
 	}
@@ -238,7 +235,7 @@ func (c *Client) part(ctx context.Context, r *Release, folder string) (part, err
 		}
 		data, err := c.fetch().Get(ctx, r.object(name, f))
 		if err != nil {
-			return part{}, indexError(name, err)
+			return part{}, indexError(r, name, err)
 		}
 		p := part{path: name, data: data, size: -1}
 		if whole, listed := r.file(plain); listed {
@@ -274,7 +271,7 @@ func (r *Release) object(name string, f File) fetch.Object {
 }
 
 // indexError marks the errors that say: the archive cannot prove this index.
-func indexError(name string, err error) error {
+func indexError(r *Release, name string, err error) error {
 	var failed *fetch.Error
 	if !errors.As(err, &failed) {
 		return err
@@ -284,7 +281,28 @@ func indexError(name string, err error) error {
 		missing = missing && errors.Is(a.Err, fs.ErrNotExist)
 	}
 	if missing || errors.Is(err, fetch.ErrChecksum) {
-		return fmt.Errorf("%w: %s: try again later, or another mirror: %w", ErrMismatch, name, err)
+		return &MismatchError{Suite: r.Suite.Name, Date: r.Date, Path: name, Err: failed}
 	}
 	return err
 }
+
+// MismatchError says which index no mirror has as its Release lists it. It is
+// an [ErrMismatch], and holds a [fetch.ChecksumError] with both digests where a
+// mirror had other bytes.
+type MismatchError struct {
+	Suite string
+	Date  time.Time // of the Release
+	Path  string    // below the suite's folder
+	Err   *fetch.Error
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%s does not match its Release of %s: %s: wait until the archive is in step, or add another mirror",
+		e.Path, stamp(e.Date), e.Err.Tried())
+}
+
+// Is reports whether target is [ErrMismatch].
+func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }
+
+// Unwrap returns what the mirrors said.
+func (e *MismatchError) Unwrap() error { return e.Err }

@@ -113,11 +113,11 @@ func parseRelease(text []byte) (*Release, error) {
 	}
 	r.NoArchAllIndex = slices.Contains(strings.Fields(fields["no-support-for-architecture-all"]), "Packages")
 	if r.Date, err = parseDate(fields["date"]); err != nil {
-		return nil, fmt.Errorf("Date: %w", err)
+		return nil, fmt.Errorf("field Date: %w", err)
 	}
 	if until, ok := fields["valid-until"]; ok {
 		if r.ValidUntil, err = parseDate(until); err != nil {
-			return nil, fmt.Errorf("Valid-Until: %w", err)
+			return nil, fmt.Errorf("field Valid-Until: %w", err)
 		}
 	}
 	list, ok := fields["sha256"]
@@ -125,7 +125,7 @@ func parseRelease(text []byte) (*Release, error) {
 		return nil, fmt.Errorf("%w, and weaker digests do not count", ErrWeak)
 	}
 	if r.Files, err = parseFiles(list); err != nil {
-		return nil, fmt.Errorf("SHA256: %w", err)
+		return nil, fmt.Errorf("field SHA256: %w", err)
 	}
 	return r, nil
 }

@@ -157,8 +157,8 @@ func ParseSources(name, text string) ([]Source, error) {
 			SignedBy: strings.TrimSpace(fields["signed-by"]),
 		}
 		types := strings.Fields(fields["types"])
-		for field, n := range map[string]int{"Types": len(types), "URIs": len(s.URIs), "Suites": len(s.Suites)} {
-			if n == 0 {
+		for _, field := range []string{"Types", "URIs", "Suites"} {
+			if strings.TrimSpace(fields[strings.ToLower(field)]) == "" {
 				return nil, fmt.Errorf("%s: paragraph without %s", position, field)
 			}
 		}

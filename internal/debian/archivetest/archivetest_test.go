@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mikelolasagasti/xz"
-
 	"distroless/internal/debian/archivetest"
 	"distroless/internal/testenv"
+	"distroless/internal/xz"
 )
 
 // If the stored .xz were not a right one, tests that use it would test
@@ -25,7 +24,7 @@ func TestXZ(t *testing.T) {
 			data[i] = byte(rand.N(256))
 		}
 		packed := archivetest.XZ(data)
-		r, err := xz.NewReader(bytes.NewReader(packed), 0)
+		r, err := xz.NewReader(t.Context(), bytes.NewReader(packed), xz.Options{})
 		if err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
 		}

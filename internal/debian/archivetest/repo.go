@@ -29,6 +29,8 @@ type Options struct {
 	// ValidFor sets Valid-Until that long after Date; 0 sets none for main and
 	// a week for security, as Debian does.
 	ValidFor time.Duration
+	// KeyLife is how long after Date the key is good; 0 means for ever.
+	KeyLife time.Duration
 	// Arches that the suites list; nil means amd64, arm64, armhf, ppc64el,
 	// riscv64 and s390x.
 	Arches []string
@@ -113,9 +115,11 @@ func New(t testing.TB, o Options) *Repo {
 func (r *Repo) newKey(name string) *openpgp.Entity {
 	r.t.Helper()
 	born := r.o.Date.AddDate(-1, 0, 0)
-	e, err := openpgp.NewEntity(name, "", "nobody@example.org", &packet.Config{
-		Algorithm: packet.PubKeyAlgoEdDSA, Time: func() time.Time { return born },
-	})
+	config := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: func() time.Time { return born }}
+	if r.o.KeyLife > 0 {
+		config.KeyLifetimeSecs = uint32(r.o.Date.Add(r.o.KeyLife).Sub(born) / time.Second)
+	}
+	e, err := openpgp.NewEntity(name, "", "nobody@example.org", config)
 	if err != nil {
 		r.t.Fatalf("make a key: %v", err)
 	}

@@ -1,0 +1,4 @@
+package archive
+
+// ParseReleaseForTest reads a Release without a signature.
+var ParseReleaseForTest = parseRelease
