@@ -1,10 +1,15 @@
 package archive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -327,6 +332,49 @@ func TestThirdPartyShapes(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A mirror on disk is one too, and so are .debs that another archive made.
+func TestLocalMirror(t *testing.T) {
+	p := archivetest.Package{Name: "libx1", Version: "1:1.0-1+b1"}
+	deb, err := p.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.deb")
+	if err := os.WriteFile(file, deb, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := archivetest.New(t, archivetest.Options{})
+	r.AddFile("trixie", file, p.Paragraph()+"Filename: pool/main/x/x/libx1_1.0-1+b1_amd64.deb\nSize: 1\nSHA256: 00\nMD5sum: 00\n")
+	r.Export(dir)
+	s := r.Suite("trixie")
+	a, err := archive.Discover(archive.DiscoverOptions{Main: filepath.Join(dir, "debian")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Roots = a.Main
+	c := quick(t)
+	text, err := packages(t, c, s, "main", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _ := strconv.ParseInt(field(text, "Size"), 10, 64)
+	o, err := s.Object(field(text, "Filename"), field(text, "SHA256"), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Fetch.Get(t.Context(), o); err != nil || !bytes.Equal(got, deb) {
+		t.Errorf("%s: %d bytes, want %d, %v", o.Name, len(got), len(deb), err)
+	}
+	if r.Requests("") != 0 {
+		t.Error("the network was asked")
+	}
+	s.Name = "bookworm"
+	if _, err := c.Release(t.Context(), s); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("suite that is not there: %v, want fs.ErrNotExist", err)
 	}
 }
 

@@ -173,7 +173,7 @@ func fromMachine(machine fs.FS, haveSecurity bool) (Address, error) {
 			if !main && !security || !s.hasDebianComponent() {
 				continue
 			}
-			for _, uri := range s.URIs {
+			for _, uri := range mirrored(machine, s.URIs) {
 				root, err := cleanRoot(uri)
 				if err != nil || strings.Contains(uri, "$(") {
 					skipped = append(skipped, fmt.Sprintf("%s: %q is of a kind not read here", s.Position, uri))
@@ -199,6 +199,30 @@ func fromMachine(machine fs.FS, haveSecurity bool) (Address, error) {
 		return Address{}, fmt.Errorf("%w for its security suites: etc/apt has entries of the main archive, but no entry of a security suite%s: add one there, or set DISTROLESS_SECURITY_ARCHIVE (or --security-archive)", ErrNoAddress, notes)
 	}
 	return a, nil
+}
+
+// mirrored puts the addresses of a mirror list in the place of the list's own:
+// Debian's cloud images have mirror+file:/etc/apt/mirrors/debian.list. A list
+// that cannot be read stays as it is, and is then of a kind not read here. See
+// apt-transport-mirror(1).
+func mirrored(machine fs.FS, uris []string) []string {
+	var all []string
+	for _, uri := range uris {
+		list, is := strings.CutPrefix(uri, "mirror+file:")
+		name := strings.TrimPrefix(path.Clean("/"+strings.TrimPrefix(list, "//")), "/")
+		text, err := fs.ReadFile(machine, name)
+		if !is || err != nil {
+			all = append(all, uri)
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			// What follows the address says for what and how gladly to use it.
+			if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+				all = append(all, words[0])
+			}
+		}
+	}
+	return all
 }
 
 // byLikelihood puts entries first that are not signed by keys which their

@@ -82,6 +82,10 @@ func TestDiscover(t *testing.T) {
 		{"no security, but given", archive.DiscoverOptions{Security: security, Machine: machine("sources.list", "deb "+main+" trixie main\n")}, main, security, ""},
 		{"kinds not read", archive.DiscoverOptions{Machine: machine("sources.list", "deb cdrom:[Debian GNU/Linux 12 _Bookworm_ - Official amd64 NETINST]/ bookworm main\n"+
 			"deb mirror+file:/etc/apt/mirrors/debian.list bookworm main\ndeb tor+http://x.example.org/debian bookworm main\n")}, "", "", "etc/apt/sources.list:2"},
+		{"mirror lists of cloud images", archive.DiscoverOptions{Machine: machine("sources.list.d/debian.sources", strings.NewReplacer(
+			main+"\n", "mirror+file:///etc/apt/mirrors/debian.list\n", security+"\n", "mirror+file:/etc/apt/mirrors/debian-security.list\n").Replace(usual),
+			"mirrors/debian.list", "# comment\n"+main+"\tpriority:1\n\nhttps://b.example.org/debian/\n", "mirrors/debian-security.list", security)},
+			main + " https://b.example.org/debian", security, ""},
 		{"file", archive.DiscoverOptions{Machine: machine("sources.list", "deb file:/srv/debian trixie main\ndeb file:///srv/debian-security trixie-security main\n")},
 			"file:///srv/debian", "file:///srv/debian-security", ""},
 		{"broken line", archive.DiscoverOptions{Machine: machine("sources.list", "\ndeb http://example.org/debian\n")}, "", "", "etc/apt/sources.list:2: want an address and a suite"},

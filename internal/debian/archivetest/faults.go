@@ -3,6 +3,8 @@ package archivetest
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -156,6 +158,33 @@ func (r *Repo) Requests(match string) int {
 		}
 	}
 	return n
+}
+
+// Export writes everything that is served into a folder, as a mirror on disk
+// with debian, debian-security and flat in it. Faults of [Repo.Fault] are of
+// the network and do not show there.
+func (r *Repo) Export(dir string) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files == nil {
+		if err := r.publish(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for name, c := range r.files {
+		data, err := c.read()
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(file), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(file, data, 0o644)
+		}
+		if err != nil {
+			r.t.Fatalf("export the archive: %v", err)
+		}
+	}
 }
 
 // ServeHTTP serves the archives below /debian, /debian-security and /flat.
