@@ -559,7 +559,36 @@ func (l *Level) layer(group string, entries map[string]Entry) Layer {
 		}
 		out.Entries = append(out.Entries, e)
 	}
+	linkTwins(out.Entries)
 	return out
+}
+
+// twinSize is the size in bytes from which a second copy of a file is worth a
+// link.
+const twinSize = 4 << 10
+
+// linkTwins makes hard links of files that are the same in everything but the
+// path, as the packages of one source often have for their copyright.
+func linkTwins(entries []Entry) {
+	type identity struct {
+		digest   string
+		mode     uint32
+		uid, gid int
+		mtime    int64
+	}
+	first := map[identity]string{}
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != File || e.Size < twinSize || len(e.Xattrs) > 0 {
+			continue
+		}
+		id := identity{e.Digest, e.Mode, e.UID, e.GID, e.MTime}
+		if at, ok := first[id]; ok {
+			e.Kind, e.Target = Hardlink, at
+			continue
+		}
+		first[id] = e.Path
+	}
 }
 
 func (l *Level) dirTime(group, dir string) int64 {
@@ -576,4 +605,3 @@ func (l *Level) dirTime(group, dir string) int64 {
 // Newest is the time of the newest file in the tree, in seconds since 1970:
 // the image's creation time.
 func (t *Tree) Newest() int64 { return t.newest }
-

@@ -41,6 +41,10 @@ type Entry struct {
 	ELF    *elf.Info         `json:"elf,omitempty"`    // where the file is an ELF file
 	Interp string            `json:"interp,omitempty"` // of an executable that begins with "#!": the rest of that line
 
+	// Zone is the rule at the end of a time zone file, as in TZ: files that end
+	// alike resemble each other. See tzfile(5).
+	Zone string `json:"zone,omitempty"`
+
 	// Owner is the package that ships the entry, or the generator that made
 	// it; Generated tells which.
 	Owner     string `json:"-"`

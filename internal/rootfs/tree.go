@@ -14,8 +14,8 @@ type Tree struct {
 	groups []Group
 	// packages of all levels by name, for licences and replaced files.
 	packages map[string]*sliced
-	bundle []byte // the certificate bundle as last written
-	newest int64  // time of the newest package file, in seconds
+	bundle   []byte // the certificate bundle as last written
+	newest   int64  // time of the newest package file, in seconds
 }
 
 // NewTree returns a tree that holds nothing but the root directory.

@@ -52,12 +52,16 @@ func (c Compression) kind() string {
 	return c.Kind
 }
 
-func (c Compression) level() int {
-	if c.Level != 0 {
+// level is the level for an archive of so many bytes. Small archives are worth
+// more effort: it costs little, and they are most of the catalogue's layers.
+func (c Compression) level(size int64) int {
+	switch {
+	case c.Level != 0:
 		return c.Level
-	}
-	if c.kind() == "zstd" {
+	case c.kind() == "zstd":
 		return 3
+	case size <= smallArchive:
+		return 8
 	}
 	return 6
 }
@@ -78,14 +82,15 @@ func (c Compression) MediaType() string {
 // numbers change with the module's version where its output changes; a test
 // over fixed input finds that.
 func (c Compression) version() string {
-	return fmt.Sprintf("%s level %d version 1 parallel over %d", c.kind(), c.level(), parallelOver)
+	return fmt.Sprintf("%s level %d %d version 1 small %d parallel over %d", c.kind(), c.level(0), c.level(parallelOver), smallArchive, parallelOver)
 }
 
 const (
 	// parallelOver is the size of an archive, in bytes, over which gzip works
 	// in blocks on several cores. It hangs on the entries alone, so that the
 	// bytes are the same for any number of cores.
-	parallelOver = 8 << 20
+	parallelOver = 16 << 20
+	smallArchive = 2 << 20 // bytes up to which an archive counts as small
 	gzipBlock    = 1 << 20
 	gzipBlocks   = 4 // blocks under way at most
 )
@@ -93,14 +98,14 @@ const (
 func (c Compression) writer(w io.Writer, size int64) (io.WriteCloser, error) {
 	switch c.kind() {
 	case "zstd":
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())), zstd.WithEncoderConcurrency(2))
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level(size))), zstd.WithEncoderConcurrency(2))
 	case "none":
 		return nopCloser{w}, nil
 	}
 	if size <= parallelOver {
-		return gzip.NewWriterLevel(w, c.level())
+		return gzip.NewWriterLevel(w, c.level(size))
 	}
-	z, err := pgzip.NewWriterLevel(w, c.level())
+	z, err := pgzip.NewWriterLevel(w, c.level(size))
 	if err != nil {
 		return nil, err
 	}

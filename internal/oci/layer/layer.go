@@ -164,11 +164,11 @@ func likeness(e *rootfs.Entry) string {
 		return ""
 	}
 	switch {
-	case strings.HasPrefix(e.Path, "/usr/share/zoneinfo/"):
-		// Zone files of one rule family have like sizes.
-		return fmt.Sprintf("1zone%08d", e.Size)
+	case e.Zone != "":
+		return fmt.Sprintf("1zone%s %08d", e.Zone, e.Size)
 	case e.ELF != nil:
-		return "3elf"
+		// Small modules of one folder that fill as many pages share their shape.
+		return fmt.Sprintf("3elf%s%06d", path.Dir(e.Path), e.Size/4096)
 	case path.Base(e.Path) == "copyright" || strings.HasPrefix(e.Path, "/usr/share/common-licenses/"):
 		return "0licence"
 	case strings.HasPrefix(e.Path, "/var/lib/dpkg/status.d/"):
@@ -185,7 +185,10 @@ func likeness(e *rootfs.Entry) string {
 func unpackedSize(entries []rootfs.Entry) int64 {
 	var n int64
 	for i := range entries {
-		n += 512 + (entries[i].Size+511)/512*512
+		n += 512
+		if entries[i].Kind == rootfs.File {
+			n += (entries[i].Size + 511) / 512 * 512
+		}
 	}
 	return n
 }
