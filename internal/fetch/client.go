@@ -164,9 +164,7 @@ func (c *Client) FetchAll(ctx context.Context, objects []Object) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.jobs())
 	for _, o := range objects {
-		if ctx.Err() != nil {
-			break
-		}
+		// Once the context has ended, each of these returns at once.
 		g.Go(func() error { return c.Fetch(ctx, o) })
 	}
 	return g.Wait()

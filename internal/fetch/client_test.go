@@ -336,6 +336,11 @@ func TestFetchAllAndEach(t *testing.T) {
 	if err := c.FetchAll(t.Context(), objects); !errors.Is(err, fetch.ErrChecksum) {
 		t.Errorf("error %v", err)
 	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.FetchAll(ended, objects[1:2]); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context had ended: %v", err)
+	}
 	if err := (&fetch.Client{}).Fetch(t.Context(), objects[1]); err == nil {
 		t.Error("fetched into no cache")
 	}

@@ -117,9 +117,9 @@ func (c *Client) Release(ctx context.Context, s Suite) (*Release, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", shown(s.Roots[i]), err))
+		refused = append(refused, &mirrorError{s.Roots[i], err})
 	}
-	return nil, fmt.Errorf("read suite %s: %w", s.Name, joined(refused))
+	return nil, fmt.Errorf("read suite %s: %w", s.Name, mirrorErrors(refused))
 }
 
 func (c *Client) inRelease(ctx context.Context, address string, o VerifyOptions) (*Release, error) {
@@ -145,31 +145,45 @@ func (c *Client) detached(ctx context.Context, address, signature string, o Veri
 	return VerifyDetached(text.Data, sig.Data, o)
 }
 
-// shown is an address as messages show it.
-func shown(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "address that does not parse"
-	}
-	return u.Redacted()
+// mirrorError is what one mirror answered when it was asked for a Release.
+type mirrorError struct {
+	root string
+	err  error
 }
 
-// mirrorErrors is what several mirrors answered, on one line.
+func (e *mirrorError) Error() string {
+	var failed *fetch.Error
+	if errors.As(e.err, &failed) {
+		return failed.Tried() // names the whole address
+	}
+	if u, err := url.Parse(e.root); err == nil {
+		return u.Redacted() + ": " + e.err.Error()
+	}
+	return e.err.Error()
+}
+
+func (e *mirrorError) Unwrap() error { return e.err }
+
+// mirrorErrors is what all mirrors answered, on one line, with the mend.
 type mirrorErrors []error
-
-func joined(errs []error) error {
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return mirrorErrors(errs)
-}
 
 func (m mirrorErrors) Error() string {
 	all := make([]string, len(m))
 	for i, err := range m {
 		all[i] = err.Error()
 	}
-	return strings.Join(all, "; ")
+	text := strings.Join(all, "; ")
+	switch {
+	case errors.Is(m, ErrSignature):
+		text += ": check that this is the right archive's address, and that its keyring is up to date"
+	case errors.Is(m, ErrExpired):
+		text += ": the mirror is out of date: try another, or check this machine's clock"
+	case errors.Is(m, ErrFuture):
+		text += ": check this machine's clock"
+	case errors.Is(m, fs.ErrNotExist):
+		text += ": check the suite's name and the archive's address"
+	}
+	return text
 }
 
 func (m mirrorErrors) Unwrap() []error { return m }

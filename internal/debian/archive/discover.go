@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Address says where Debian's own archive lies: roots without a slash at the
@@ -138,9 +138,6 @@ func cleanRoot(raw string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// snapshotTime is the last element of a snapshot service's roots.
-var snapshotTime = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z$`)
-
 // sibling returns the security archive beside a main one: debian-security for
 // debian, and for a snapshot of it at the same time.
 func sibling(root string) (string, error) {
@@ -149,7 +146,7 @@ func sibling(root string) (string, error) {
 		return "", errors.New("the archive's address does not parse")
 	}
 	folder, tail := strings.TrimRight(u.Path, "/"), ""
-	if snapshotTime.MatchString(path.Base(folder)) {
+	if _, err := time.Parse("20060102T150405Z", path.Base(folder)); err == nil {
 		folder, tail = path.Dir(folder), "/"+path.Base(folder)
 	}
 	if folder == "" || folder == "/" || folder == "." {

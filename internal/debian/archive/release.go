@@ -60,11 +60,11 @@ func release(text, raw []byte, signers []string, o VerifyOptions) (*Release, err
 		return nil, err
 	}
 	if r.Date.After(o.Now.Add(skew)) {
-		return nil, fmt.Errorf("check Release of %s: dated %s, now is %s: %w: check this machine's clock",
+		return nil, fmt.Errorf("check Release of %s: dated %s, now is %s: %w",
 			o.Suite, stamp(r.Date), stamp(o.Now), ErrFuture)
 	}
 	if !o.Snapshot && !r.ValidUntil.IsZero() && o.Now.After(r.ValidUntil.Add(skew)) {
-		return nil, fmt.Errorf("check Release of %s: valid until %s, now is %s: %w: the mirror is out of date: try another, or check this machine's clock",
+		return nil, fmt.Errorf("check Release of %s: valid until %s, now is %s: %w",
 			o.Suite, stamp(r.ValidUntil), stamp(o.Now), ErrExpired)
 	}
 	r.Signers = signers

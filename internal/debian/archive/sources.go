@@ -20,8 +20,8 @@ type Source struct {
 }
 
 // MachineSources reads etc/apt/sources.list and the files of
-// etc/apt/sources.list.d, in apt's order. A machine without them has none.
-// See sources.list(5).
+// etc/apt/sources.list.d, in apt's order. Files that are not there, or that this
+// user may not read, have none. See sources.list(5).
 func MachineSources(machine fs.FS) ([]Source, error) {
 	files := []string{"etc/apt/sources.list"}
 	entries, err := fs.ReadDir(machine, "etc/apt/sources.list.d")
@@ -36,7 +36,8 @@ func MachineSources(machine fs.FS) ([]Source, error) {
 	var all []Source
 	for _, name := range files {
 		text, err := fs.ReadFile(machine, name)
-		if errors.Is(err, fs.ErrNotExist) {
+		// One that this user may not read holds somebody's password.
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		if err != nil {
