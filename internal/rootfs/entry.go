@@ -41,9 +41,9 @@ type Entry struct {
 	ELF    *elf.Info         `json:"elf,omitempty"`    // where the file is an ELF file
 	Interp string            `json:"interp,omitempty"` // of an executable that begins with "#!": the rest of that line
 
-	// Zone is the rule at the end of a time zone file, as in TZ: files that end
-	// alike resemble each other. See tzfile(5).
-	Zone string `json:"zone,omitempty"`
+	// Like sorts files that resemble each other together, which compresses
+	// better: see [likeness].
+	Like string `json:"like,omitempty"`
 
 	// Owner is the package that ships the entry, or the generator that made
 	// it; Generated tells which.

@@ -19,7 +19,7 @@ import (
 
 // ListingVersion changes with what [Unpack] says of the same .deb; listings
 // of another version are not to be used.
-const ListingVersion = 2
+const ListingVersion = 3
 
 // Contents are files' bytes by their SHA-256 in hex.
 type Contents map[string][]byte
@@ -89,6 +89,7 @@ func listingOf(c *deb.Control) *Listing {
 func (l *Listing) inspect(e *Entry, data []byte) error {
 	sum := sha256.Sum256(data)
 	e.Digest = hex.EncodeToString(sum[:])
+	e.Like = likeness(data)
 	switch {
 	case bytes.HasPrefix(data, []byte("\x7fELF")):
 		info, err := elf.Parse(bytes.NewReader(data), int64(len(data)))
@@ -96,12 +97,6 @@ func (l *Listing) inspect(e *Entry, data []byte) error {
 			return err
 		}
 		e.ELF = info
-	case bytes.HasPrefix(data, []byte("TZif")):
-		end := bytes.TrimSuffix(data, []byte("\n"))
-		e.Zone = string(end[bytes.LastIndexByte(end, '\n')+1:])
-		if len(e.Zone) > 64 {
-			e.Zone = ""
-		}
 	case e.Mode&0o111 != 0 && bytes.HasPrefix(data, []byte("#!")):
 		line, _, _ := bytes.Cut(data[2:min(len(data), 258)], []byte("\n"))
 		e.Interp = string(bytes.TrimSpace(line))

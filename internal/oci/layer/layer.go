@@ -131,7 +131,7 @@ func order(entries []rootfs.Entry) []*rootfs.Entry {
 		e := &entries[i]
 		if e.Path != "/" {
 			out = append(out, e)
-			keys[e] = likeness(e)
+			keys[e] = kindOf(e)
 		}
 	}
 	slices.SortFunc(out, func(a, b *rootfs.Entry) int {
@@ -158,17 +158,14 @@ func rank(k rootfs.Kind) int {
 	return 3
 }
 
-// likeness sorts files that resemble each other together.
-func likeness(e *rootfs.Entry) string {
+// kindOf sorts files that resemble each other together.
+func kindOf(e *rootfs.Entry) string {
 	if e.Kind != rootfs.File {
 		return ""
 	}
 	switch {
-	case e.Zone != "":
-		return fmt.Sprintf("1zone%s %08d", e.Zone, e.Size)
-	case e.ELF != nil:
-		// Small modules of one folder that fill as many pages share their shape.
-		return fmt.Sprintf("3elf%s%06d", path.Dir(e.Path), e.Size/4096)
+	case e.Like != "":
+		return e.Like
 	case path.Base(e.Path) == "copyright" || strings.HasPrefix(e.Path, "/usr/share/common-licenses/"):
 		return "0licence"
 	case strings.HasPrefix(e.Path, "/var/lib/dpkg/status.d/"):
