@@ -238,3 +238,23 @@ func FuzzRelease(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseKeyring(f *testing.F) {
+	r := archivetest.New(f, archivetest.Options{Date: archivetest.Epoch()})
+	f.Add(r.Keyring())
+	f.Add(append(r.Keyring(), r.Keyring()...))
+	f.Add([]byte("\x98\x33\x04"))
+	data, _ := inRelease(f, archivetest.Options{Date: archivetest.Epoch()})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := archive.ParseKeyring(text)
+		if err != nil {
+			return
+		}
+		if len(k.Fingerprints()) == 0 {
+			t.Error("a keyring without keys")
+		}
+		if _, err := archive.VerifyInRelease(data, archive.VerifyOptions{Suite: "trixie", Keyring: k, Now: archivetest.Epoch()}); err == nil {
+			t.Error("verified by a key that did not sign")
+		}
+	})
+}
