@@ -20,7 +20,7 @@ type demand struct {
 // answers is what can meet a group, whoever asks.
 type answers struct {
 	options []*index.Package // in order of preference, none of them in Base
-	byBase  bool             // a level below meets it
+	below   *node            // of Base, that meets it; nil if none does
 	omit    *Omission        // it is waived where nothing meets it
 }
 
@@ -89,7 +89,9 @@ func (s *search) answersTo(g relation.Group, wanted bool) *answers {
 	a := &answers{}
 	s.answers[key] = a
 	for _, r := range g {
-		a.byBase = a.byBase || s.baseMeets(r, wanted)
+		if a.below == nil {
+			a.below = s.below(r, wanted)
+		}
 		found := s.real(r)
 		if !wanted || len(found) == 0 {
 			found = append(found, s.providing(r)...)
@@ -100,28 +102,30 @@ func (s *search) answersTo(g relation.Group, wanted bool) *answers {
 			}
 		}
 	}
-	a.omit = s.omission(g[0].Name)
-	if a.omit == nil && len(a.options) > 0 {
-		a.omit = s.omission(a.options[0].Name)
+	if !wanted {
+		a.omit = s.omit[g[0].Name]
+		if a.omit == nil && len(a.options) > 0 {
+			a.omit = s.omit[a.options[0].Name]
+		}
 	}
-	a.options = slices.DeleteFunc(a.options, func(p *index.Package) bool { return s.omission(p.Name) != nil })
+	a.options = slices.DeleteFunc(a.options, func(p *index.Package) bool { return s.omit[p.Name] != nil })
 	return a
 }
 
-// baseMeets reports whether a package of the levels below meets r.
-func (s *search) baseMeets(r relation.Relation, realOnly bool) bool {
+// below finds a package of the levels below that meets r.
+func (s *search) below(r relation.Relation, realOnly bool) *node {
 	if n := s.base[r.Name]; n != nil && s.meets(r, n.pkg) {
-		return true
+		return n
 	}
 	if realOnly && (s.base[r.Name] != nil || len(s.pool.versions(r.Name)) > 0) {
-		return false
+		return nil
 	}
-	for _, p := range s.provided[r.Name] {
-		if s.base[p.owner.pkg.Name] == p.owner && s.meets(r, p.owner.pkg) {
-			return true
+	for _, v := range s.provided[r.Name] {
+		if s.base[v.owner.pkg.Name] == v.owner && s.meets(r, v.owner.pkg) {
+			return v.owner
 		}
 	}
-	return false
+	return nil
 }
 
 // real returns the packages of that name that meet r, preferred versions first.
@@ -227,13 +231,4 @@ func isVersion(p *index.Package, v string) int {
 		return 1
 	}
 	return 0
-}
-
-func (s *search) omission(name string) *Omission {
-	for i := range s.req.Omit {
-		if s.req.Omit[i].Package == name {
-			return &s.req.Omit[i]
-		}
-	}
-	return nil
 }

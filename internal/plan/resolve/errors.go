@@ -168,7 +168,7 @@ func (s *search) missingFact(r relation.Relation) (fact, mend string) {
 	if r.Qualifier != "" && !s.archMeetsAny(r) {
 		return fmt.Sprintf("no %s in %s meets %q", r.Name, where, ":"+r.Qualifier), ""
 	}
-	if s.omission(r.Name) != nil {
+	if s.omit[r.Name] != nil {
 		return r.Name + " is omitted", ""
 	}
 	all := s.pool.versions(r.Name)

@@ -94,11 +94,20 @@ func (s *search) without(nodes []*node, in set, n *node) []*node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(m *node) bool { return there[m.pkg] == nil })
 }
 
-// pick is the package that meets d, the preferred one if several do, but never
-// the one given. It is nil if a level below meets d, if d is waived, or if
-// nothing does.
+// pick is the package that is there for d, the preferred one if several meet
+// it, but never the one given. It is nil if a level below meets d, or if
+// nothing does. What may be waived is no reason for a package to be there.
 func (s *search) pick(d *demand, in set, but *node) *node {
-	if d.byBase || d.omit != nil {
+	if d.omit != nil {
+		return nil
+	}
+	return d.metBy(in, but)
+}
+
+// metBy is the preferred package of the set, but never the one given, that
+// meets d. It is nil if a level below meets d, or if nothing does.
+func (d *demand) metBy(in set, but *node) *node {
+	if d.below != nil {
 		return nil
 	}
 	for _, p := range d.options {
@@ -107,9 +116,4 @@ func (s *search) pick(d *demand, in set, but *node) *node {
 		}
 	}
 	return nil
-}
-
-// met reports whether a level below or a package of the set meets d.
-func (d *demand) met(in set) bool {
-	return d.byBase || slices.ContainsFunc(d.options, func(p *index.Package) bool { return in[p] != nil })
 }

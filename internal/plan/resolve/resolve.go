@@ -60,6 +60,8 @@ type Request struct {
 	// are reported in Result.Held.
 	Pinned map[string]string
 
+	// Omit may hold the omissions of the levels below too: of several for one
+	// package the first counts, and none for a package that Wanted names alone.
 	Omit []Omission
 }
 
@@ -86,6 +88,7 @@ type Result struct {
 type Choice struct {
 	*index.Package
 	Because Reason
+	Needs   []string // the packages, here or in Base, that meet its relations, sorted; without itself
 }
 
 // Reason is the relation that a package was chosen for, the nearest to the
@@ -113,9 +116,10 @@ type Move struct {
 	Because string // why, in words
 }
 
-// Resolve chooses packages. Errors are of type [*MissingError] and
-// [*ConflictError] where packages do not fit together; any other says what is
-// wrong with the request or with an unreadable relation.
+// Resolve chooses packages. Where they do not fit together the error is a
+// [*MissingError] or a [*ConflictError], inside a [*SearchError] if second
+// choices were tried; any other says what is wrong with the request or with an
+// unreadable relation.
 func Resolve(req Request) (*Result, error) {
 	s, err := newSearch(req)
 	if err != nil {
@@ -138,10 +142,10 @@ func (s *search) result(kept []*node) *Result {
 	in := setOf(kept)
 	reasons := s.reasons(in)
 	for _, n := range kept {
-		r.Packages = append(r.Packages, Choice{n.pkg, reasons[n.pkg.Name]})
+		r.Packages = append(r.Packages, Choice{n.pkg, reasons[n.pkg.Name], s.needs(n, in)})
 		s.noteVersion(r, n, kept)
 		for _, d := range s.demandsOf(n) {
-			if d.omit != nil && !d.met(in) {
+			if d.omit != nil && d.below == nil && d.metBy(in, nil) == nil {
 				r.Waivers = append(r.Waivers, Waiver{n.pkg.Name, d.field, d.group.String(), d.omit.Package, d.omit.Reason})
 			}
 		}
@@ -157,7 +161,24 @@ func (s *search) result(kept []*node) *Result {
 		}
 	}
 	slices.Sort(r.Unused)
+	r.Unused = slices.Compact(r.Unused)
 	return r
+}
+
+// needs names what meets the relations of n.
+func (s *search) needs(n *node, in set) []string {
+	var names []string
+	for _, d := range s.demandsOf(n) {
+		by := d.below
+		if by == nil {
+			by = d.metBy(in, nil)
+		}
+		if by != nil && by != n {
+			names = append(names, by.pkg.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // noteVersion reports a version that is neither pinned nor the newest.
@@ -190,7 +211,7 @@ func (s *search) whyNot(name, want string, kept []*node) string {
 		for _, d := range s.demandsOf(n) {
 			for _, r := range d.group {
 				if r.Name == name && len(d.group) == 1 && !r.Matches(want) {
-					return fmt.Sprintf("%s %s: %s of %s", d.field, r, n.pkg.Name, n.pkg.Version)
+					return fmt.Sprintf("%s %s has %q", n.pkg.Name, n.pkg.Version, d.field+": "+r.String())
 				}
 			}
 		}

@@ -201,9 +201,8 @@ func TestErrors(t *testing.T) {
 		{"base conflicts", setup{have: "a 1", want: "a", base: "b 1; Breaks: a"}, `a 1 and b 1 exclude each other (b: "Breaks: a")`},
 		{"conflict whatever is chosen", setup{have: "a 1; Depends: b | c\nb 1; Conflicts: z\nc 1; Depends: d\nd 1; Breaks: z\nz 1; Depends: y | x\ny 1\nx 1", want: "a, z"},
 			`d 1 and z 1 exclude each other (d: "Breaks: z"): d 1 is there for a -> c -> d; z 1 is wanted by the definition`},
-		{"wanted and omitted", setup{have: "a 1", want: "a", omit: []Omission{{"a", "because"}}}, "resolve a: the definition both wants and omits a"},
+		{"wanted and omitted", setup{have: "a 1\nb 1", want: "a | b", omit: []Omission{{"a", "x"}, {"b", "x"}}}, "a | b: a is omitted; b is omitted"},
 		{"omitted without a reason", setup{omit: []Omission{{"a", ""}}}, "omit a: it has no reason"},
-		{"omitted twice", setup{omit: []Omission{{"a", "x"}, {"a", "y"}}}, "omit a: it is listed twice"},
 		{"base in two versions", setup{base: "a 1\na 2"}, "hold a in versions 1 and 2"},
 		{"unreadable relation", setup{have: "a 1; Depends: b (>= 1", want: "a"}, `read Depends of a 1 (amd64, trixie): read relation "b (>= 1" at`},
 	} {
@@ -260,6 +259,8 @@ func TestOmit(t *testing.T) {
 		{"first alternative", setup{want: "b, perl", omit: []Omission{{"c", "r"}, {"debconf", "s"}, {"zzz", "r"}, {"nope", "r"}}}, "b=1 perl=1", []Waiver{
 			{"b", "Depends", "c | d", "c", "r"}, {"b", "Depends", "debconf", "debconf", "s"},
 		}, []string{"nope", "zzz"}},
+		{"by a level below, wanted here", setup{want: "perl, b", omit: []Omission{{"perl", "r"}, {"debconf", "r"}, {"debconf", "s"}}}, "b=1 c=1 perl=1", []Waiver{{"b", "Depends", "debconf", "debconf", "r"}}, []string{"perl"}},
+		{"alternative of the definition", setup{want: "c | d", omit: []Omission{{"c", "r"}}}, "d=1", nil, []string{"c"}},
 		{"not in the archive", setup{have: "a 1; Depends: gone (>= 3)", want: "a", omit: []Omission{{"gone", "r"}}}, "a=1", []Waiver{{"a", "Depends", "gone (>= 3)", "gone", "r"}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -291,7 +292,7 @@ func TestPinned(t *testing.T) {
 		{"pin that is equal but not the same text", setup{want: "plain", pins: map[string]string{"ssl": "0:1"}}, "plain=1 ssl=1", nil, nil},
 		{"pin that is not needed", setup{want: "plain", pins: map[string]string{"x": "1"}}, "plain=1 ssl=2", nil, nil},
 		{"pin that is gone", setup{want: "plain", pins: map[string]string{"ssl": "0.9"}}, "plain=1 ssl=2", []Move{{"ssl", "0.9", "2", "it is no longer in trixie, trixie-security"}}, nil},
-		{"pin that does not satisfy", setup{want: "plain, new", pins: map[string]string{"ssl": "1"}}, "new=1 plain=1 ssl=2", []Move{{"ssl", "1", "2", "Depends ssl (>= 2): new of 1"}}, nil},
+		{"pin that does not satisfy", setup{want: "plain, new", pins: map[string]string{"ssl": "1"}}, "new=1 plain=1 ssl=2", []Move{{"ssl", "1", "2", `new 1 has "Depends: ssl (>= 2)"`}}, nil},
 		{"pin against the definition", setup{want: "plain, ssl (>= 2)", pins: map[string]string{"ssl": "1"}}, "plain=1 ssl=2", []Move{{"ssl", "1", "2", "the definition wants ssl (>= 2)"}}, nil},
 		{"older version beside base", setup{want: "tool", base: "ssl 1", pins: map[string]string{"ssl": "1"}}, "tool=1", nil, []Move{{"tool", "2", "1", "it does not go with the versions that are fixed"}}},
 		{"base moves with nothing", setup{want: "tool", base: "ssl 2", pins: map[string]string{"ssl": "2"}}, "tool=2", nil, nil},
@@ -319,6 +320,17 @@ func TestReasons(t *testing.T) {
 		if c.Because != want[c.Name] {
 			t.Errorf("%s is there because of %+v, want %+v", c.Name, c.Because, want[c.Name])
 		}
+	}
+}
+
+// The closure check of an image and "distroless why" stand on these edges.
+func TestNeeds(t *testing.T) {
+	r, err := Resolve(setup{have: "a 1; Pre-Depends: libc; Depends: v, b | c, a, gone, gone | d\nb 1; Provides: v\nc 1\nd 1", want: "a, c, d", base: "libc 1", omit: []Omission{{"gone", "r"}}}.request(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Packages[0].Needs; !slices.Equal(got, []string{"b", "d", "libc"}) {
+		t.Errorf("a needs %q, want b, d and libc", got)
 	}
 }
 

@@ -26,6 +26,7 @@ type search struct {
 	pool   *Pool
 	limits map[string][]relation.Relation // what the definition says about versions
 	base   map[string]*node
+	omit   map[string]*Omission
 	wanted []*demand
 
 	// What was looked up already.
@@ -59,7 +60,7 @@ type claim struct {
 func newSearch(req Request) (*search, error) {
 	s := &search{
 		req: req, pool: req.Pool,
-		limits: map[string][]relation.Relation{}, base: map[string]*node{},
+		limits: map[string][]relation.Relation{}, base: map[string]*node{}, omit: map[string]*Omission{},
 		facts: map[*index.Package]*facts{}, answers: map[string]*answers{}, candidate: map[string][]*index.Package{},
 		present: map[string]*node{}, provided: map[string][]provision{}, claims: map[string][]claim{},
 	}
@@ -72,14 +73,6 @@ func newSearch(req Request) (*search, error) {
 	if s.pool.arch != req.Arch {
 		return nil, fmt.Errorf("resolve packages for %s: the pool is for %s", req.Arch, s.pool.arch)
 	}
-	for i, o := range req.Omit {
-		if o.Reason == "" {
-			return nil, fmt.Errorf("omit %s: it has no reason: say why the image works without it", o.Package)
-		}
-		if slices.ContainsFunc(req.Omit[:i], func(p Omission) bool { return p.Package == o.Package }) {
-			return nil, fmt.Errorf("omit %s: it is listed twice", o.Package)
-		}
-	}
 	for _, p := range req.Base {
 		if other := s.base[p.Name]; other != nil && other.pkg.Version != p.Version {
 			return nil, fmt.Errorf("resolve packages: the levels below hold %s in versions %s and %s: run \"distroless lock\"", p.Name, other.pkg.Version, p.Version)
@@ -89,28 +82,46 @@ func newSearch(req Request) (*search, error) {
 		s.base[p.Name] = &node{pkg: p}
 		s.put(s.base[p.Name])
 	}
-	return s, s.readWanted()
-}
-
-// readWanted turns what the definition wants into demands.
-func (s *search) readWanted() error {
-	var groups []relation.Group
-	for _, g := range s.req.Wanted {
-		if g = g.ForArch(s.req.Arch); len(g) > 0 {
-			groups = append(groups, g)
-		}
+	groups := s.readWanted()
+	if err := s.readOmissions(groups); err != nil {
+		return nil, err
 	}
 	for _, g := range groups {
+		s.wanted = append(s.wanted, &demand{nil, "", g, s.answersTo(g, true)})
+	}
+	return s, nil
+}
+
+// readWanted returns what the definition wants for this architecture, and
+// takes note of the versions.
+func (s *search) readWanted() []relation.Group {
+	var groups []relation.Group
+	for _, g := range s.req.Wanted {
+		g = g.ForArch(s.req.Arch)
+		if len(g) == 0 {
+			continue
+		}
+		groups = append(groups, g)
 		if len(g) == 1 && g[0].Op != "" {
 			s.limits[g[0].Name] = append(s.limits[g[0].Name], g[0])
 		}
 	}
-	for _, g := range groups {
-		d := &demand{nil, "", g, s.answersTo(g, true)}
-		if d.omit != nil {
-			return fmt.Errorf("resolve %s: the definition both wants and omits %s: take it out of one list", g, d.omit.Package)
+	return groups
+}
+
+// readOmissions takes the omissions that count: the first of a name, and none
+// for a package that is wanted, since a level may want what one below it left
+// out.
+func (s *search) readOmissions(wanted []relation.Group) error {
+	for i := range s.req.Omit {
+		o := &s.req.Omit[i]
+		if o.Reason == "" {
+			return fmt.Errorf("omit %s: it has no reason: say why the image works without it", o.Package)
 		}
-		s.wanted = append(s.wanted, d)
+		isWanted := slices.ContainsFunc(wanted, func(g relation.Group) bool { return len(g) == 1 && g[0].Name == o.Package })
+		if s.omit[o.Package] == nil && !isWanted {
+			s.omit[o.Package] = o
+		}
 	}
 	return nil
 }
@@ -170,7 +181,7 @@ func (s *search) propagate(demands []*demand) (open []*demand, blame levels, ok 
 		again, open = false, nil
 		for i := 0; i < len(queue); i++ {
 			d := queue[i]
-			if d.byBase || d.omit != nil || s.metNow(d) {
+			if d.below != nil || d.omit != nil || s.metNow(d) {
 				continue
 			}
 			only, left, blame := s.viable(d)
