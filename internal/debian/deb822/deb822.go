@@ -193,7 +193,7 @@ var (
 )
 
 func (b *builder) fold(line []byte) error {
-	text := bytes.TrimRight(line, " \t")
+	text := bytes.TrimRight(line, " \t\r")
 	if len(b.p) == 0 {
 		return errNoField
 	}
@@ -222,7 +222,7 @@ func (b *builder) field(line []byte, number int) error {
 	b.lines[key] = number
 	b.end()
 	b.p = append(b.p, Field{Name: string(name)})
-	b.value = append(b.value[:0], bytes.Trim(value, " \t")...)
+	b.value = append(b.value[:0], bytes.Trim(value, " \t\r")...)
 	return nil
 }
 

@@ -148,7 +148,7 @@ func TestErrorOfTheReader(t *testing.T) {
 }
 
 func FuzzDeb822(f *testing.F) {
-	for _, s := range []string{"", "A: b\n", "A: b\n c\n\nB:\r\n d\r\n", "#\n", "A:b\n\t\n", " \n", "A: b\nA: c\n", "Package: x\nDescription: y\n z\n .\n é\n"} {
+	for _, s := range []string{"", "A: b\n", "A:\r \n \r.\r\r\n", "A: b\n c\n\nB:\r\n d\r\n", "#\n", "A:b\n\t\n", " \n", "A: b\nA: c\n", "Package: x\nDescription: y\n z\n .\n é\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
