@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,11 +110,15 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	if err != nil {
 		return nil, nil, err
 	}
+	auth, err := archive.ReadAuth(s.machine)
+	if err != nil {
+		return nil, nil, err
+	}
 	u := newUI(s, c.quiet, c.verbose, c.json)
 	se = &session{catalog: cat, lock: l, ui: u}
 	se.Builder = build.New(build.Options{
 		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, Epoch: epoch, Step: u.step,
-		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), HTTP: (*http.Client)(nil)},
+		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},
 		Address: func() (archive.Address, error) {
 			return archive.Discover(archive.DiscoverOptions{Main: c.archive, Security: c.security, Machine: s.machine})
 		},

@@ -122,11 +122,11 @@ func (b *Builder) suite(d *spec.Distro, s spec.Suite) (archive.Suite, error) {
 // object says where a locked package may be found.
 func (b *Builder) object(ctx context.Context, p *lock.Package) (fetch.Object, error) {
 	o := fetch.Object{Name: p.File(), SHA256: p.SHA256, Size: p.Size}
-	if b.Cache.Has(o) {
-		return o, nil // from the cache, which needs no address
-	}
 	addr, err := b.address.do(b.Address)
 	if err != nil {
+		if b.Cache.Has(o) {
+			return o, nil // the cache will do, without an address to mend it from
+		}
 		return o, fmt.Errorf("fetch %s: %w", o.Name, err)
 	}
 	// The suite's own archive first; a point release moves packages from

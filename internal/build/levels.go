@@ -16,6 +16,7 @@ import (
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
 	"distroless/internal/rootfs"
+	"distroless/internal/rootfs/scripts"
 )
 
 // planVersion changes with anything in this program that changes what a level
@@ -203,9 +204,7 @@ func (r *run) input(ctx context.Context, n *node) (*rootfs.Input, error) {
 		MergedUsr: n.distro.MergedUsr, Epoch: n.cell.SourceDateEpoch,
 		Read: func(e *rootfs.Entry) ([]byte, error) { return r.read(ctx, e) },
 	}
-	if in.Links, err = accountScripts(n, listings); err != nil {
-		return nil, err
-	}
+	in.Pins = n.pins()
 	if n.debug {
 		in.Applets = n.step.Sect.Debug.Applets
 		return in, nil
@@ -242,6 +241,23 @@ func (n *node) slices() []rootfs.Slice {
 	}
 	if n.debug {
 		add(n.step.Sect.Debug.Slices)
+	}
+	return out
+}
+
+// pins returns the scripts that the chain's definitions account for.
+func (n *node) pins() []scripts.Pin {
+	var out []scripts.Pin
+	add := func(list []spec.Script) {
+		for _, s := range list {
+			out = append(out, scripts.Pin{Package: s.Package, Script: s.Script, Digest: s.Digest, Effect: s.Effect, Args: s.Args, Reason: s.Reason})
+		}
+	}
+	for at := n; at != nil; at = at.lower {
+		if at.debug {
+			add(at.step.Sect.Debug.Scripts)
+		}
+		add(at.step.Sect.Scripts)
 	}
 	return out
 }

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"distroless/internal/rootfs/scripts"
 )
 
 // Input is all that one level is made of.
@@ -24,8 +26,8 @@ type Input struct {
 	Certificates []CertificateFile
 	// Applets is the path of a busybox binary to make links for; "" for none.
 	Applets string
-	// Links are made as maintainer scripts would have made them.
-	Links []Link
+	// Pins account for maintainer scripts that are not understood.
+	Pins []scripts.Pin
 	// Epoch, where set, is the latest time that an entry may have.
 	Epoch *int64
 	// Read returns the bytes of a package's file.
@@ -36,11 +38,6 @@ type Input struct {
 type Content struct {
 	Entry        // Path, Kind, Mode, UID, GID, Target
 	Bytes []byte // of a File
-}
-
-// Link is a symbolic link with the name of the generator that makes it.
-type Link struct {
-	Path, Target, Generator string
 }
 
 // Level is what one level adds to the tree below it.
@@ -59,6 +56,8 @@ type assembler struct {
 	level *Level
 	tree  *Tree
 	pkgs  []*sliced
+	// picked names the alternatives that this level chose anew.
+	picked []string
 }
 
 // Assemble makes one level. The result depends on the input alone.
@@ -73,8 +72,8 @@ func Assemble(in Input) (*Level, error) {
 		dirs: map[string]map[string]int64{}, newest: map[string]int64{}, epoch: in.Epoch,
 	}
 	for _, step := range []func() error{
-		a.addPackages, a.addContents, a.addAccounts, a.addBundle, a.addReferenced,
-		a.addApplets, a.addLinks, a.dropDangling, a.addStatus, a.setTimes,
+		a.addPackages, a.addContents, a.addAccounts, a.addEffects, a.addBundle, a.addReferenced,
+		a.addApplets, a.dropDangling, a.addStatus, a.setTimes,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -393,16 +392,6 @@ func (a *assembler) addApplets() error {
 	for _, l := range appletLinks(e.Path, names) {
 		l.Owner = "applets"
 		if err := a.putGenerated(&l); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *assembler) addLinks() error {
-	for _, l := range a.in.Links {
-		e := &Entry{Path: l.Path, Kind: Symlink, Mode: 0o777, Target: l.Target, Owner: l.Generator}
-		if err := a.putGenerated(e); err != nil {
 			return err
 		}
 	}

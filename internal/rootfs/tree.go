@@ -16,13 +16,15 @@ type Tree struct {
 	packages map[string]*sliced
 	bundle   []byte // the certificate bundle as last written
 	newest   int64  // time of the newest package file, in seconds
+	// alternatives that update-alternatives would have chosen so far, by name.
+	alternatives map[string]chosen
 }
 
 // NewTree returns a tree that holds nothing but the root directory.
 func NewTree() *Tree {
 	return &Tree{
 		entries:  map[string]*Entry{"/": {Path: "/", Kind: Dir, Mode: 0o755, Owner: "root", Generated: true}},
-		packages: map[string]*sliced{},
+		packages: map[string]*sliced{}, alternatives: map[string]chosen{},
 	}
 }
 
@@ -32,6 +34,7 @@ func (t *Tree) clone() *Tree {
 	return &Tree{
 		entries: maps.Clone(t.entries), users: slices.Clone(t.users), groups: slices.Clone(t.groups),
 		packages: maps.Clone(t.packages), bundle: t.bundle, newest: t.newest,
+		alternatives: maps.Clone(t.alternatives),
 	}
 }
 

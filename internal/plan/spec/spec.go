@@ -141,6 +141,8 @@ type Script struct {
 	// Effect says what the build does in the script's place: `none`, or one of
 	// the effects in the guide.
 	Effect string `yaml:"effect" json:"effect"`
+	// Args are the effect's arguments, as the command of that name takes them.
+	Args []string `yaml:"args" json:"args,omitempty"`
 	// Reason why that effect is right. Required.
 	Reason string `yaml:"reason" json:"reason"`
 }
@@ -206,6 +208,8 @@ type Allowance struct {
 	Check string `yaml:"check" json:"check"`
 	// Path pattern of the files it is about.
 	Path string `yaml:"path" json:"path"`
+	// Wants is a pattern of what is missing: a library, a version, a path.
+	Wants string `yaml:"wants" json:"wants,omitempty"`
 	// Reason why it does no harm. Required.
 	Reason string `yaml:"reason" json:"reason"`
 }
