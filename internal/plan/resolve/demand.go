@@ -88,6 +88,7 @@ func (s *search) answersTo(g relation.Group, wanted bool) *answers {
 	}
 	a := &answers{}
 	s.answers[key] = a
+	seen := map[*index.Package]bool{}
 	for _, r := range g {
 		if a.below == nil {
 			a.below = s.below(r, wanted)
@@ -97,7 +98,8 @@ func (s *search) answersTo(g relation.Group, wanted bool) *answers {
 			found = append(found, s.providing(r)...)
 		}
 		for _, p := range found {
-			if !slices.Contains(a.options, p) {
+			if !seen[p] {
+				seen[p] = true
 				a.options = append(a.options, p)
 			}
 		}

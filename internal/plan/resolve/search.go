@@ -184,11 +184,11 @@ func (s *search) propagate(demands []*demand) (open []*demand, blame levels, ok 
 			if d.below != nil || d.omit != nil || s.metNow(d) {
 				continue
 			}
-			only, left, blame := s.viable(d)
+			only, several, blame := s.viable(d)
 			switch {
-			case left == 0:
+			case only == nil:
 				return nil, blame, false
-			case left == 1:
+			case !several:
 				n := s.choose(only, d, blame)
 				queue = append(queue, s.demandsOf(n)...)
 				again = true
@@ -200,17 +200,19 @@ func (s *search) propagate(demands []*demand) (open []*demand, blame levels, ok 
 	return open, nil, true
 }
 
-// viable counts the options of d that go with what is chosen. It returns the
-// last of them, and the decisions that demand d and rule out the others. A
-// dead end is noted.
-func (s *search) viable(d *demand) (only *index.Package, left int, blame levels) {
+// viable finds the first option of d that goes with what is chosen, nil if
+// none does, and whether there are several. If not, blame is the decisions that
+// demand d and rule out the others. A dead end is noted.
+func (s *search) viable(d *demand) (only *index.Package, several bool, blame levels) {
 	blame = d.levels()
 	var first *clash
 	for _, p := range d.options {
 		c := s.clash(p, d)
 		if c == nil {
+			if only != nil {
+				return only, true, nil
+			}
 			only = p
-			left++
 			continue
 		}
 		blame = blame.union(c.with.levels)
@@ -218,13 +220,13 @@ func (s *search) viable(d *demand) (only *index.Package, left int, blame levels)
 			first = c
 		}
 	}
-	if left == 0 {
+	if only == nil {
 		s.last = &deadEnd{d, first}
 		if s.first == nil {
 			s.first = s.last
 		}
 	}
-	return only, left, blame
+	return only, false, blame
 }
 
 // metNow reports whether a chosen package meets d.
