@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"distroless/internal/build"
+	"distroless/internal/debian/archive"
 )
 
 // Exit codes, as `distroless --help` documents them.
@@ -30,6 +31,9 @@ type surroundings struct {
 	stdout, stderr io.Writer
 	terminal       bool  // stderr is a terminal
 	machine        fs.FS // the machine's root, for its apt sources
+	// keyring returns the keys of a distro's archive; nil takes Debian's own.
+	// Only tests, which sign archives themselves, set it.
+	keyring func(name string) (*archive.Keyring, error)
 }
 
 // usageError is a command line that cannot be carried out.

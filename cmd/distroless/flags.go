@@ -117,7 +117,7 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	u := newUI(s, c.quiet, c.verbose, c.json)
 	se = &session{catalog: cat, lock: l, ui: u}
 	se.Builder = build.New(build.Options{
-		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, Epoch: epoch, Step: u.step,
+		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, Epoch: epoch, Step: u.step, Keyring: s.keyring,
 		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},
 		Address: func() (archive.Address, error) {
 			return archive.Discover(archive.DiscoverOptions{Main: c.archive, Security: c.security, Machine: s.machine})
