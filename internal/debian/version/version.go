@@ -32,7 +32,7 @@ func Parse(s string) (Version, error) {
 	v := Version{Upstream: s}
 	if i := strings.IndexByte(s, ':'); i >= 0 {
 		n, err := strconv.ParseUint(s[:i], 10, 32)
-		if err != nil || n > math.MaxInt32 || !allDigits(s[:i]) {
+		if err != nil || n > math.MaxInt32 {
 			return Version{}, fmt.Errorf("read version %q: epoch %q is not a number from 0 to %d", s, s[:i], math.MaxInt32)
 		}
 		v.Epoch, v.Upstream = int(n), s[i+1:]
