@@ -28,7 +28,7 @@ func (e *ScriptsError) Error() string {
 
 // accountScripts finds what the packages' scripts would have done, in the
 // order in which dpkg would have configured them: by name.
-func (a *assembler) accountScripts() ([]scripts.Effect, error) {
+func (a *assembler) accountScripts() (scripts.Result, error) {
 	var list []scripts.Script
 	for _, s := range a.pkgs {
 		for _, name := range []string{"preinst", "config", "postinst", "triggers"} {
@@ -39,23 +39,26 @@ func (a *assembler) accountScripts() ([]scripts.Effect, error) {
 	}
 	res := scripts.Account(list, a.in.Pins)
 	if len(res.Unknown) > 0 {
-		return nil, &ScriptsError{res.Unknown}
+		return res, &ScriptsError{res.Unknown}
 	}
-	return res.Effects, nil
+	return res, nil
 }
 
 // addEffects does what maintainer scripts would have done to the tree.
 func (a *assembler) addEffects() error {
-	effects, err := a.accountScripts()
+	res, err := a.accountScripts()
 	if err != nil {
 		return err
 	}
-	for _, e := range effects {
-		if !a.holds(e.If) {
-			continue
-		}
-		if err := a.apply(e); err != nil {
-			return fmt.Errorf("%s of package %s: %s %s: %w: pin the script with the effect that is right", e.Script, e.Package, e.Kind, strings.Join(e.Args, " "), err)
+	for _, found := range res.Found {
+		for _, e := range found.Effects {
+			if !a.holds(e.If) {
+				continue
+			}
+			if err := a.apply(e); err != nil {
+				return fmt.Errorf("%s of package %s: %s %s: %w: or pin the script with another effect:\n%s",
+					e.Script, e.Package, e.Kind, strings.Join(e.Args, " "), err, pinLines(e.Package, e.Script, found.Digest))
+			}
 		}
 	}
 	return a.linkAlternatives()
@@ -478,10 +481,15 @@ func describeUnknown(u scripts.Unknown) string {
 	for _, p := range u.Why {
 		fmt.Fprintf(&b, "    line %d: %s\n", p.Line, p.Text)
 	}
-	fmt.Fprintf(&b, "  to pin it:\n    scripts:\n      - package: %s\n        script: %s\n        digest: %s\n        effect: none\n        reason: ...\n", u.Script.Package, u.Script.Name, u.Digest)
+	b.WriteString("  to pin it:\n" + pinLines(u.Script.Package, u.Script.Name, u.Digest))
 	b.WriteString("  the script:\n")
 	for line := range strings.SplitSeq(strings.TrimRight(string(u.Script.Text), "\n"), "\n") {
 		b.WriteString("    | " + line + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// pinLines are the lines of a definition that account for a script.
+func pinLines(pkg, script, digest string) string {
+	return fmt.Sprintf("    scripts:\n      - package: %s\n        script: %s\n        digest: %s\n        effect: none\n        reason: ...\n", pkg, script, digest)
 }
