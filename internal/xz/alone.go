@@ -147,9 +147,16 @@ func (a *alone) normalize() {
 // bit decodes one bit and adapts its probability.
 func (a *alone) bit(p *uint16) uint32 {
 	a.normalize()
-	var bit uint32
-	a.rng, a.code, *p, bit = rangeStep(a.rng, a.code, uint32(*p))
-	return bit
+	bound := a.rng >> probBits * uint32(*p)
+	if a.code < bound {
+		a.rng = bound
+		*p += (probOne - *p) >> moveBits
+		return 0
+	}
+	a.rng -= bound
+	a.code -= bound
+	*p -= *p >> moveBits
+	return 1
 }
 
 // tree decodes n bits, the highest first.
@@ -188,7 +195,7 @@ func (a *alone) symbol(left int) (end bool, err error) {
 	if a.bit(&a.isRep[a.state]) == 0 {
 		a.rep3, a.rep2, a.rep1 = a.rep2, a.rep1, a.rep0
 		length = a.length(&a.match, position)
-		a.state = uint32(afterMatch[a.state])
+		a.state = uint(afterMatch[a.state])
 		a.rep0 = a.distance(length)
 		if a.rep0 == 1<<32-1 && a.err == nil {
 			return true, a.endMarker(left)
@@ -216,7 +223,7 @@ func (a *alone) symbol(left int) (end bool, err error) {
 func (a *alone) repeat(position uint32) int {
 	if a.bit(&a.isRep0[a.state]) == 0 {
 		if a.bit(&a.isRep0Long[a.state][position]) == 0 {
-			a.state = uint32(afterShortRep[a.state])
+			a.state = uint(afterShortRep[a.state])
 			return 1
 		}
 	} else if a.bit(&a.isRep1[a.state]) == 0 {
@@ -226,35 +233,36 @@ func (a *alone) repeat(position uint32) int {
 	} else {
 		a.rep0, a.rep1, a.rep2, a.rep3 = a.rep3, a.rep0, a.rep1, a.rep2
 	}
-	a.state = uint32(afterRep[a.state])
+	a.state = uint(afterRep[a.state])
 	return a.length(&a.rep, position)
 }
 
 // literalByte decodes a byte.
 func (a *alone) literalByte() {
 	d := &a.dict
-	var before, expected uint32
+	var before uint32
 	if d.pos > d.base {
 		before = uint32(d.buf[d.pos-1])
 	}
-	context := uint32(d.pos-d.base)&(1<<a.lp-1)<<a.lc | before>>(8-a.lc)
-	probs := a.literal[0x300*context:][:0x300]
+	ctx := uint32(d.pos-d.base)&(1<<a.lp-1)<<a.lc | before>>(8-a.lc)
+	probs := &a.literal[ctx]
 	x := uint32(1)
 	if a.state >= literalStates {
-		expected = uint32(d.buf[d.pos-int(a.rep0)-1])
+		expected := uint32(d.buf[d.pos-int(a.rep0)-1])
 		for same := true; same && x < 0x100; {
+			want := expected >> 7 & 1
 			expected <<= 1
-			b := a.bit(&probs[0x100+expected&0x100+x])
-			x = x<<1 | b
-			same = b == expected>>8&1
+			bit := a.bit(&probs.matched[want][x])
+			x = x<<1 | bit
+			same = bit == want
 		}
 	}
 	for x < 0x100 {
-		x = x<<1 | a.bit(&probs[x])
+		x = x<<1 | a.bit(&probs.plain[x])
 	}
 	d.buf[d.pos] = byte(x)
 	d.pos++
-	a.state = uint32(afterLiteral[a.state])
+	a.state = uint(afterLiteral[a.state])
 }
 
 // length decodes a match's length.

@@ -2,277 +2,183 @@ package xz
 
 import "encoding/binary"
 
-// chunkInput is the room for one LZMA2 chunk's compressed bytes, which are at
-// most this many. An index of type uint16 is always inside it.
-type chunkInput [1 << 16]byte
-
-// matchSlack is how many bytes a match copy may write past the match's end.
+// matchSlack is how many bytes a match's copy may write past its end.
 const matchSlack = 32
 
-// rangeStep decodes one bit whose probability of being zero is p: it returns
-// the new range, code and probability, and the bit.
-func rangeStep(rng, code, p uint32) (uint32, uint32, uint16, uint32) {
-	bound := (rng >> probBits) * p
-	bit := uint32(1)
-	if code < bound {
-		bit = 0
-	}
-	np := uint16(int32(p) - int32(p+((bit-1)&(1<<32-probOne+31)))>>moveBits)
-	r, c := rng-bound, code-bound
-	if code < bound {
-		r = bound
-	}
-	if code < bound {
-		c = code
-	}
-	return r, c, np, bit
-}
-
-// normalize refills the range coder by a byte where its range is short.
-func normalize(rng, code, ip uint32, in *chunkInput) (uint32, uint32, uint32) {
-	if rng < 1<<24 {
-		rng <<= 8
-		code = code<<8 | uint32(in[uint16(ip)])
-		ip++
-	}
-	return rng, code, ip
-}
-
+// chunk decodes an LZMA chunk: size bytes of in, which expand to exactly
+// buf[pos:limit], behind a dictionary that begins at base (see slide for a
+// negative base) and reaches back dictSize bytes at most. It reports whether
+// the data are valid.
+//
+// This loop is where the time goes. Measure before and after any change.
 func (m *model) chunk(in *chunkInput, size int, buf []byte, base, pos, limit int, dictSize uint32) bool {
-	var (
-		rng                    uint32 = 1<<32 - 1
-		code                          = binary.BigEndian.Uint32(in[1:])
-		ip                     uint32 = 5
-		state                         = m.state
-		rep0, rep1, rep2, rep3        = m.rep0, m.rep1, m.rep2, m.rep3
-		posMask                       = uint32(1)<<m.pb - 1
-		litMask                       = uint32(0x100)<<m.lp - uint32(0x100)>>m.lc
-		litMul                        = uint32(3) << m.lc
-	)
 	if in[0] != 0 || len(buf) < limit+matchSlack {
 		return false
 	}
-	var prev uint32
+	var (
+		c                      = rangeCoder{in, 1<<32 - 1, binary.BigEndian.Uint32(in[1:]), 5}
+		state                  = m.state
+		rep0, rep1, rep2, rep3 = m.rep0, m.rep1, m.rep2, m.rep3
+
+		posMask    = uint(1)<<m.pb - 1
+		litMask    = uint(0x100)<<m.lp - uint(0x100)>>m.lc
+		litShift   = 8 - m.lc
+		prev, leaf uint
+	)
 	if pos > base {
-		prev = uint32(buf[pos-1])
+		prev = uint(buf[pos-1])
 	}
 	for pos < limit {
-		var bit, x, length uint32
-		ps := uint32(pos-base) & posMask & 15
-		rng, code, ip = normalize(rng, code, ip, in)
-		pm := &m.isMatch[state&15][ps]
-		p := uint32(*pm)
-		bound := (rng >> probBits) * p
-		if code < bound {
-			rng = bound
-			*pm = uint16(p + (probOne-p)>>moveBits)
-			lit := (*[0x400]uint16)(m.literal[(uint32(pos-base)<<8+prev)&litMask*litMul:])
-			x = 1
+		var isMatch, isRep, more bool
+		var length uint
+		position := uint(pos - base)
+		alignment := position & posMask & 15
+		if c, isMatch = c.refill().branch(&m.isMatch[state&15][alignment]); !isMatch {
+			literal := &m.literal[(position<<8+prev)&litMask>>(litShift&15)&15]
 			if state >= literalStates {
-				mp := pos - int(rep0) - 1
-				mb := uint32(buf[mp]) | 0x100
-				for k := uint32(8); k > 0; {
-					k--
-					rng, code, ip = normalize(rng, code, ip, in)
-					i := (0x100 + mb<<(8-k)&0x100 + x) & 0x3ff
-					rng, code, lit[i], bit = rangeStep(rng, code, uint32(lit[i]))
-					x = x*2 + bit
-					if x != mb>>(k&15) {
-						break
-					}
-				}
+				c, leaf = c.matchedLiteral(literal, uint(buf[pos-int(rep0)-1]))
+			} else {
+				c, leaf = c.tree256(&literal.plain)
 			}
-			for x < 0x100 {
-				rng, code, ip = normalize(rng, code, ip, in)
-				i := x & 0xff
-				rng, code, lit[i], bit = rangeStep(rng, code, uint32(lit[i]))
-				x = x*2 + bit
-			}
-			prev = x & 0xff
-			buf[pos] = byte(x)
+			prev = leaf & 0xff
+			buf[pos] = byte(leaf)
 			pos++
-			state = uint32(afterLiteral[state&15])
+			state = uint(afterLiteral[state&15])
 			continue
 		}
-		rng -= bound
-		code -= bound
-		*pm = uint16(p - p>>moveBits)
-
-		rng, code, ip = normalize(rng, code, ip, in)
-		lens := &m.rep
-		pm = &m.isRep[state&15]
-		p = uint32(*pm)
-		bound = (rng >> probBits) * p
-		match := code < bound
-		if match {
-			rng = bound
-			*pm = uint16(p + (probOne-p)>>moveBits)
-			lens = &m.match
-		} else {
-			rng -= bound
-			code -= bound
-			*pm = uint16(p - p>>moveBits)
-			if pos == base {
+		if c, isRep = c.refill().branch(&m.isRep[state&15]); !isRep {
+			rep3, rep2, rep1 = rep2, rep1, rep0
+			c, length = c.length(&m.match, alignment)
+			c, rep0 = c.distance(m, length)
+			if rep0 >= dictSize || uint64(rep0) >= uint64(position) {
 				return false
 			}
-			rng, code, ip = normalize(rng, code, ip, in)
-			rng, code, m.isRep0[state&15], bit = rangeStep(rng, code, uint32(m.isRep0[state&15]))
-			if bit == 0 {
-				rng, code, ip = normalize(rng, code, ip, in)
-				rng, code, m.isRep0Long[state&15][ps], bit = rangeStep(rng, code, uint32(m.isRep0Long[state&15][ps]))
-				if bit == 0 {
-					buf[pos] = buf[pos-int(rep0)-1]
-					prev = uint32(buf[pos])
+			state = uint(afterMatch[state&15])
+		} else {
+			if position == 0 {
+				return false
+			}
+			if c, more = c.refill().branch(&m.isRep0[state&15]); !more {
+				if c, more = c.refill().branch(&m.isRep0Long[state&15][alignment]); !more {
+					prev = uint(buf[pos-int(rep0)-1])
+					buf[pos] = byte(prev)
 					pos++
-					state = uint32(afterShortRep[state&15])
+					state = uint(afterShortRep[state&15])
 					continue
 				}
+			} else if c, more = c.refill().branch(&m.isRep1[state&15]); !more {
+				rep0, rep1 = rep1, rep0
+			} else if c, more = c.refill().branch(&m.isRep2[state&15]); !more {
+				rep0, rep1, rep2 = rep2, rep0, rep1
 			} else {
-				rng, code, ip = normalize(rng, code, ip, in)
-				rng, code, m.isRep1[state&15], bit = rangeStep(rng, code, uint32(m.isRep1[state&15]))
-				if bit == 0 {
-					rep0, rep1 = rep1, rep0
-				} else {
-					rng, code, ip = normalize(rng, code, ip, in)
-					rng, code, m.isRep2[state&15], bit = rangeStep(rng, code, uint32(m.isRep2[state&15]))
-					if bit == 0 {
-						rep0, rep1, rep2 = rep2, rep0, rep1
-					} else {
-						rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2
-					}
-				}
+				rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2
 			}
-			state = uint32(afterRep[state&15])
+			c, length = c.length(&m.rep, alignment)
+			state = uint(afterRep[state&15])
 		}
-
-		// The length.
-		rng, code, ip = normalize(rng, code, ip, in)
-		p = uint32(lens.choice)
-		bound = (rng >> probBits) * p
-		if code < bound {
-			rng = bound
-			lens.choice = uint16(p + (probOne-p)>>moveBits)
-			tree := &lens.low[ps]
-			x = 1
-			for x < 8 {
-				rng, code, ip = normalize(rng, code, ip, in)
-				i := x & 7
-				rng, code, tree[i], bit = rangeStep(rng, code, uint32(tree[i]))
-				x = x*2 + bit
-			}
-			length = x - 8 + 2
-		} else {
-			rng -= bound
-			code -= bound
-			lens.choice = uint16(p - p>>moveBits)
-			rng, code, ip = normalize(rng, code, ip, in)
-			rng, code, lens.choice2, bit = rangeStep(rng, code, uint32(lens.choice2))
-			if bit == 0 {
-				tree := &lens.mid[ps]
-				x = 1
-				for x < 8 {
-					rng, code, ip = normalize(rng, code, ip, in)
-					i := x & 7
-					rng, code, tree[i], bit = rangeStep(rng, code, uint32(tree[i]))
-					x = x*2 + bit
-				}
-				length = x - 8 + 10
-			} else {
-				tree := &lens.high
-				x = 1
-				for x < 256 {
-					rng, code, ip = normalize(rng, code, ip, in)
-					i := x & 255
-					rng, code, tree[i], bit = rangeStep(rng, code, uint32(tree[i]))
-					x = x*2 + bit
-				}
-				length = x - 256 + 18
-			}
-		}
-		if match {
-			rep3, rep2, rep1 = rep2, rep1, rep0
-			state = uint32(afterMatch[state&15])
-			slots := &m.slot[min(length-2, 3)]
-			x = 1
-			for x < 64 {
-				rng, code, ip = normalize(rng, code, ip, in)
-				i := x & 63
-				rng, code, slots[i], bit = rangeStep(rng, code, uint32(slots[i]))
-				x = x*2 + bit
-			}
-			slot := x - 64
-			if slot < 4 {
-				rep0 = slot
-			} else {
-				n := slot>>1 - 1
-				rep0 = (2 | slot&1) << (n & 31)
-				x = 1
-				if slot < 14 {
-					tree := &m.special[slot&15]
-					for k := uint32(0); k < n; k++ {
-						rng, code, ip = normalize(rng, code, ip, in)
-						i := x & 31
-						rng, code, tree[i], bit = rangeStep(rng, code, uint32(tree[i]))
-						x = x*2 + bit
-						rep0 += bit << (k & 31)
-					}
-				} else {
-					var direct uint32
-					for ; n > 4; n-- {
-						rng, code, ip = normalize(rng, code, ip, in)
-						rng >>= 1
-						bit = 1
-						if code < rng {
-							bit = 0
-						}
-						c := code - rng
-						if code < rng {
-							c = code
-						}
-						code = c
-						direct = direct<<1 | bit
-					}
-					rep0 += direct << 4
-					for k := uint32(0); k < 4; k++ {
-						rng, code, ip = normalize(rng, code, ip, in)
-						i := x & 15
-						rng, code, m.align[i], bit = rangeStep(rng, code, uint32(m.align[i]))
-						x = x*2 + bit
-						rep0 += bit << (k & 31)
-					}
-				}
-			}
-			if rep0 >= dictSize || uint64(rep0) >= uint64(pos-base) {
-				return false
-			}
-		}
-
-		n := int(length)
-		mp := pos - int(rep0) - 1
-		if n > limit-pos {
+		if int(length) > limit-pos {
 			return false
 		}
-		if rep0 >= 15 {
-			for k := 0; ; {
-				from, to := buf[mp+k:mp+k+16], buf[pos+k:pos+k+16]
-				v0, v1 := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[8:])
-				binary.LittleEndian.PutUint64(to, v0)
-				binary.LittleEndian.PutUint64(to[8:], v1)
-				k += 16
-				if k >= n {
-					break
-				}
-			}
-		} else {
-			for k := 0; k < n; k++ {
-				buf[pos+k] = buf[mp+k]
-			}
-		}
-		pos += n
-		prev = uint32(buf[pos-1])
+		copyMatch(buf, pos, int(rep0)+1, int(length))
+		pos += int(length)
+		prev = uint(buf[pos-1])
 	}
-	rng, code, ip = normalize(rng, code, ip, in)
+	c = c.refill()
 	m.state = state
 	m.rep0, m.rep1, m.rep2, m.rep3 = rep0, rep1, rep2, rep3
-	return code == 0 && int(ip) == size
+	return c.code == 0 && int(c.pos) == size
+}
+
+// copyMatch copies n bytes from distance bytes back to buf[pos:], and up to
+// matchSlack more, of no meaning.
+func copyMatch(buf []byte, pos, distance, n int) {
+	from := pos - distance
+	if distance >= 16 {
+		for end := pos + n; pos < end; pos, from = pos+16, from+16 {
+			s, d := buf[from:from+16], buf[pos:pos+16]
+			lo, hi := binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[8:])
+			binary.LittleEndian.PutUint64(d, lo)
+			binary.LittleEndian.PutUint64(d[8:], hi)
+		}
+		return
+	}
+	// The match runs into what it writes: once a multiple of the distance is
+	// written, it can be copied from in one go, and each time twice as much.
+	for n > 0 {
+		k := min(n, distance)
+		if k < 16 {
+			for i := range k {
+				buf[pos+i] = buf[from+i]
+			}
+		} else {
+			copy(buf[pos:pos+k], buf[from:from+k])
+		}
+		pos, n, distance = pos+k, n-k, distance+k
+	}
+}
+
+// matchedLiteral decodes a literal behind a match. It is coded against the
+// byte that the match would have gone on with, as far as the two agree.
+func (c rangeCoder) matchedLiteral(l *literalModel, expected uint) (rangeCoder, uint) {
+	var bit uint
+	expected |= 0x100
+	for k := uint(8); k > 0; {
+		node := expected >> (k & 15) % 256
+		k--
+		want := expected >> (k & 15) % 2
+		c = c.refill()
+		c, l.matched[want][node], bit = c.bit(uint32(l.matched[want][node]))
+		if bit != want {
+			return c.tree256From(&l.plain, node*2+bit)
+		}
+	}
+	return c, expected
+}
+
+// length decodes a match's length.
+func (c rangeCoder) length(l *lengthModel, alignment uint) (rangeCoder, uint) {
+	var leaf uint
+	var more bool
+	if c, more = c.refill().branch(&l.choice); !more {
+		c, leaf = c.tree8(&l.low[alignment&15])
+		return c, leaf - 8 + 2
+	}
+	if c, more = c.refill().branch(&l.choice2); !more {
+		c, leaf = c.tree8(&l.mid[alignment&15])
+		return c, leaf - 8 + 10
+	}
+	c, leaf = c.tree256(&l.high)
+	return c, leaf - 256 + 18
+}
+
+// distance decodes the distance, less one, of a match of this length.
+func (c rangeCoder) distance(m *model, length uint) (rangeCoder, uint32) {
+	c, leaf := c.tree64(&m.slot[min(length-2, 3)])
+	slot := uint32(leaf - 64)
+	if slot < 4 {
+		return c, slot
+	}
+	n := slot>>1 - 1
+	v := (2 | slot&1) << (n & 31)
+	node, bit := uint(1), uint(0)
+	if slot < 14 {
+		t := &m.special[slot]
+		for k := range n {
+			c = c.refill()
+			c, t[node%32], bit = c.bit(uint32(t[node%32]))
+			node = node*2 + bit
+			v += uint32(bit) << (k & 31)
+		}
+		return c, v
+	}
+	c, high := c.direct(n - 4)
+	v += high << 4
+	p := uint32(m.align[1])
+	for k := range uint32(4) {
+		c = c.refill()
+		c, m.align[node%16], p, bit = c.bitAhead(p, uint32(m.align[node*2%16]), uint32(m.align[(node*2+1)%16]))
+		node = node*2 + bit
+		v += uint32(bit) << (k & 31)
+	}
+	return c, v
 }

@@ -27,6 +27,13 @@ type lengthModel struct {
 	high            [256]uint16
 }
 
+// literalModel holds the probabilities of a literal's bits in one context:
+// behind a literal, and behind a match by what the next bit is expected to be.
+type literalModel struct {
+	plain   [256]uint16
+	matched [2][256]uint16
+}
+
 // model is everything that LZMA adapts while it decodes. Arrays are a power
 // of two long, longer than needed in places, so that a masked index is known
 // to be inside.
@@ -42,13 +49,10 @@ type model struct {
 	align      [16]uint16     // the lowest four bits of longer distances
 	match, rep lengthModel
 
-	// literal holds 0x300 probabilities for each context of a literal: 0x100
-	// for a plain one, then 0x200 for one after a match. The tail is slack so
-	// that any context can be viewed as [0x400]uint16.
-	literal [16*0x300 + 0x100]uint16
+	literal [16]literalModel // by previous byte, position
 
 	lc, lp, pb             uint   // bits of context: previous byte, position (literals), position (rest)
-	state                  uint32 // what the last symbols were: 0 to 11
+	state                  uint   // what the last symbols were: 0 to 11
 	rep0, rep1, rep2, rep3 uint32 // the last four distances, less one
 }
 
@@ -81,7 +85,9 @@ func (m *model) reset() {
 	fill(m.align[:])
 	m.match.reset()
 	m.rep.reset()
-	fill(m.literal[:0x300<<(m.lc+m.lp)])
+	for i := range m.literal[:1<<(m.lc+m.lp)] {
+		m.literal[i].reset()
+	}
 	m.state = 0
 	m.rep0, m.rep1, m.rep2, m.rep3 = 0, 0, 0, 0
 }
@@ -93,6 +99,12 @@ func (l *lengthModel) reset() {
 		fill(l.mid[i][:])
 	}
 	fill(l.high[:])
+}
+
+func (l *literalModel) reset() {
+	fill(l.plain[:])
+	fill(l.matched[0][:])
+	fill(l.matched[1][:])
 }
 
 func fill(probs []uint16) {
