@@ -22,7 +22,7 @@ import (
 // planVersion changes with anything in this program that changes what a level
 // holds for the same definition and lock: rules for merging, generators, their
 // texts. Layers remembered under another version are made anew.
-const planVersion = "1"
+const planVersion = "2"
 
 // node is one level to be made: a step of a chain with its cell, or its debug
 // part. Nodes form a tree, since every level stands on one other.
@@ -143,7 +143,7 @@ func (r *run) layers(ctx context.Context, n *node) ([]image.Layer, error) {
 		}
 		layers, err := r.writeLayers(ctx, n, lv)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", n.key, err)
+			return nil, fmt.Errorf("level %s: %w", n.name(), err)
 		}
 		if err := r.b.memo.put("plan", n.id, plan{layers}); err != nil {
 			return nil, err
@@ -178,16 +178,16 @@ func (r *run) level(ctx context.Context, n *node) (*rootfs.Level, error) {
 		}
 		in, err := r.input(ctx, n)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", n.key, err)
+			return nil, fmt.Errorf("level %s: %w", n.name(), err)
 		}
 		in.Lower = lower
 		lv, err := rootfs.Assemble(*in)
 		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", n.key, err)
+			return nil, fmt.Errorf("level %s: %w", n.name(), err)
 		}
 		r.keep(lv.Bytes)
 		if err := r.check(n, lv); err != nil {
-			return nil, fmt.Errorf("image %s: %w", n.key, err)
+			return nil, fmt.Errorf("level %s: %w", n.name(), err)
 		}
 		return lv, nil
 	})

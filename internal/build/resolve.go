@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"distroless/internal/debian/index"
 	"distroless/internal/debian/relation"
@@ -150,11 +151,32 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 		return nil, err
 	}
 	c.New.Archive = p.state
+	if err := notOlder(old, p.state); err != nil {
+		return nil, err
+	}
 	c.New.Layers = chooseLayers(s.Sect.Layers, c.New.Packages, old)
 	mu.Lock()
 	b.Lock.Cells[key] = c.New
 	mu.Unlock()
 	return c, nil
+}
+
+// notOlder refuses an archive that is older than the one a cell was locked
+// against: a mirror that lies behind, or somebody who replays old indices, which
+// are signed as well as new ones.
+func notOlder(old *lock.Cell, now []lock.Suite) error {
+	if old == nil {
+		return nil
+	}
+	for _, was := range old.Archive {
+		for _, is := range now {
+			if is.Suite == was.Suite && is.Date.Before(was.Date) {
+				return fmt.Errorf("suite %s: the archive is of %s, the lock was made against %s: name a mirror that is up to date with --archive, or take the cell out of the lock",
+					is.Suite, is.Date.UTC().Format(time.RFC3339), was.Date.UTC().Format(time.RFC3339))
+			}
+		}
+	}
+	return nil
 }
 
 // pinnedBelow are the versions that the levels below have just been given.
