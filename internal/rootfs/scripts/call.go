@@ -1,0 +1,425 @@
+package scripts
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// command is one simple command with its arguments expanded.
+type command struct {
+	name string // without the folder of a standard place
+	args []value
+	node *syntax.CallExpr
+}
+
+// text is the arguments, if all of them are known.
+func (c command) text() ([]string, bool) {
+	list := make([]string, 0, len(c.args))
+	for _, a := range c.args {
+		if !a.known {
+			return nil, false
+		}
+		list = append(list, a.s)
+	}
+	return list, true
+}
+
+// arg is the i-th argument if it is known, else "".
+func (c command) arg(i int) string {
+	if i < len(c.args) && c.args[i].known {
+		return c.args[i].s
+	}
+	return ""
+}
+
+func (w *walker) call(c *syntax.CallExpr) (outcome, flow) {
+	if len(c.Args) == 0 {
+		w.last = success
+		for _, a := range c.Assigns {
+			w.assign(a)
+		}
+		return w.last, next
+	}
+	for _, a := range c.Assigns { // for this command alone
+		if a.Value != nil {
+			w.one(a.Value)
+		}
+	}
+	var all []value
+	for _, word := range c.Args {
+		all = append(all, w.fields(word)...)
+	}
+	if len(all) == 0 {
+		return w.last, next // an empty expansion
+	}
+	if !all[0].known {
+		w.problem(c, "a command whose name is not known: %s", source(c))
+		return maybe(), next
+	}
+	return w.run(command{tool(all[0].s), all[1:], c})
+}
+
+// tool is the name of a command without the folder of a standard place.
+func tool(name string) string {
+	switch dir, base := path.Split(name); dir {
+	case "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/":
+		return base
+	default:
+		// Multiarch and private folders hold tools that derive caches.
+		if strings.HasPrefix(dir, "/usr/lib/") && cache[base] {
+			return base
+		}
+	}
+	return name
+}
+
+// run evaluates one command.
+func (w *walker) run(c command) (outcome, flow) {
+	if body := w.funcs[c.name]; body != nil {
+		return w.function(body, c.args)
+	}
+	if o, f, ok := w.builtin(c); ok {
+		return o, f
+	}
+	if f := special(c.name); f != nil {
+		return f(w, c), next
+	}
+	switch {
+	case quiet[c.name]:
+		return success, next
+	case query[c.name], service[c.name]:
+		return maybe(), next
+	case cache[c.name]:
+		args, _ := c.text()
+		w.emit(c, "cache", append([]string{c.name}, args...)...)
+		return success, next
+	case strings.HasPrefix(c.name, "db_"):
+		return w.debconf(c), next
+	case python.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return v.known && path.Base(v.s) == "py_compile.py" }):
+		return effect("py3compile")(w, c), next
+	case c.name == "perl" && len(c.args) == 2 && is(c.args[0], "-e") && is(c.args[1], ""):
+		return maybe(), next // is perl there?
+	}
+	w.problem(c.node, "%s", source(c.node))
+	return maybe(), next
+}
+
+var python = regexp.MustCompile(`^python3(?:\.[0-9]+)?$`)
+
+// source is a command as the script has it.
+func source(n syntax.Node) string {
+	var b strings.Builder
+	if err := syntax.NewPrinter(syntax.SingleLine(true)).Print(&b, n); err != nil {
+		return "a command"
+	}
+	return b.String()
+}
+
+// builtin evaluates what changes the shell itself.
+func (w *walker) builtin(c command) (outcome, flow, bool) {
+	switch c.name {
+	case "true", ":":
+		return success, next, true
+	case "false":
+		return failure, next, true
+	case "[":
+		if len(c.args) == 0 {
+			return maybe(), next, true
+		}
+		return w.test(c.args[:len(c.args)-1]), next, true
+	case "test":
+		return w.test(c.args), next, true
+	case "exit":
+		if code := c.arg(0); code != "" && code != "0" && code != "$?" {
+			return failure, dead, true
+		}
+		return success, exit, true
+	case "return":
+		w.returns = append(w.returns, returned{w.returnStatus(c), w.ownConds()})
+		return w.last, ret, true
+	case "break":
+		return success, broken, true
+	case "continue":
+		return success, skipped, true
+	case "set":
+		w.set(c)
+		return success, next, true
+	case "shift":
+		if len(c.args) > 0 || len(w.s.params) == 0 {
+			w.s.params, w.s.anything = []value{{}}, true
+		} else {
+			w.s.params = w.s.params[1:]
+		}
+		return success, next, true
+	case "unset":
+		for i := range c.args {
+			w.s.vars[c.arg(i)] = known("")
+		}
+		return success, next, true
+	case "read":
+		return w.read(c), next, true
+	case ".", "source":
+		return w.sourceFile(c), next, true
+	case "command", "type", "which", "hash":
+		return w.which(c)
+	case "env":
+		return w.env(c)
+	case "exec":
+		if len(c.args) == 0 {
+			return success, next, true // redirections
+		}
+	case "trap":
+		return w.trap(c), next, true
+	case "umask":
+		if m := strings.TrimLeft(c.arg(0), "0"); len(c.args) > 0 && m != "22" {
+			w.problem(c.node, "%s", source(c.node))
+		}
+		return success, next, true
+	case "export", "readonly", "local":
+		return success, next, true
+	}
+	return outcome{}, next, false
+}
+
+func (w *walker) returnStatus(c command) outcome {
+	switch {
+	case len(c.args) == 0:
+		return w.last
+	case !c.args[0].known:
+		return maybe()
+	}
+	return status(c.arg(0) == "0")
+}
+
+// ownConds are the conditions that hold here and did not at the call of the
+// function.
+func (w *walker) ownConds() []cond {
+	return append([]cond{}, w.s.conds[min(w.called, len(w.s.conds)):]...)
+}
+
+func (w *walker) set(c command) {
+	for i, a := range c.args {
+		switch {
+		case is(a, "--"):
+			w.s.params = append([]value{}, c.args[i+1:]...)
+			return
+		case !a.known:
+			w.s.params, w.s.anything = []value{{}}, true
+			return
+		case !strings.HasPrefix(a.s, "-") && !strings.HasPrefix(a.s, "+") && (i == 0 || c.arg(i-1) != "-o" && c.arg(i-1) != "+o"):
+			w.s.params = append([]value{}, c.args[i:]...)
+			return
+		}
+	}
+}
+
+// read takes a line of a here-document if that is what standard input is.
+func (w *walker) read(c command) outcome {
+	var names []string
+	for i := range c.args {
+		if n := c.arg(i); n != "-r" {
+			names = append(names, n)
+		}
+	}
+	if !w.fed {
+		for _, n := range names {
+			w.s.vars[n] = value{}
+		}
+		return maybe()
+	}
+	if len(w.stdin) == 0 {
+		for _, n := range names {
+			w.s.vars[n] = known("")
+		}
+		return failure
+	}
+	words := strings.Fields(w.stdin[0])
+	w.stdin = w.stdin[1:]
+	for i, n := range names {
+		switch {
+		case i >= len(words):
+			w.s.vars[n] = known("")
+		case i == len(names)-1:
+			w.s.vars[n] = known(strings.Join(words[i:], " "))
+		default:
+			w.s.vars[n] = known(words[i])
+		}
+	}
+	return success
+}
+
+// sourceFile knows the files that define what is understood anyway, and
+// settings, which may change any variable.
+func (w *walker) sourceFile(c command) outcome {
+	switch p := c.arg(0); {
+	case libraries[p]:
+		return success
+	case strings.HasPrefix(p, "/etc/default/"), p == "/etc/os-release", p == "/usr/lib/os-release":
+		w.s.anything = true
+		return success
+	}
+	w.problem(c.node, "%s", source(c.node))
+	return maybe()
+}
+
+// libraries define functions, all of which are known by name here.
+var libraries = set(`/usr/share/debconf/confmodule /lib/lsb/init-functions /usr/lib/lsb/init-functions
+	/usr/lib/php/php-maintscript-helper /usr/share/apache2/apache2-maintscript-helper
+	/usr/share/postgresql-common/maintscripts-functions`)
+
+// which evaluates the ways to look for a command. The tools that this package
+// understands count as present: on a machine where scripts run they are, or
+// their absence changes nothing that an image keeps.
+func (w *walker) which(c command) (outcome, flow, bool) {
+	args := c.args
+	if c.name == "command" {
+		if len(args) == 0 || !is(args[0], "-v") && !is(args[0], "-V") {
+			if len(args) == 0 || !args[0].known {
+				return maybe(), next, true
+			}
+			o, f := w.run(command{tool(args[0].s), args[1:], c.node})
+			return o, f, true
+		}
+		args = args[1:]
+	}
+	if len(args) == 1 && args[0].known && understood(args[0].s) {
+		return success, next, true
+	}
+	return maybe(), next, true
+}
+
+func (w *walker) env(c command) (outcome, flow, bool) {
+	for i, a := range c.args {
+		switch {
+		case !a.known:
+			return outcome{}, next, false
+		case strings.Contains(a.s, "=") || a.s == "-i":
+		case strings.HasPrefix(a.s, "-"):
+			return outcome{}, next, false
+		default:
+			o, f := w.run(command{tool(a.s), c.args[i+1:], c.node})
+			return o, f, true
+		}
+	}
+	return success, next, true
+}
+
+// trap evaluates the action where it stands, under an unknown condition.
+func (w *walker) trap(c command) outcome {
+	if len(c.args) == 0 || is(c.args[0], "-") || is(c.args[0], "") {
+		return success
+	}
+	action := c.arg(0)
+	file, err := syntax.NewParser().Parse(strings.NewReader(action), "")
+	if err != nil || action == "" {
+		w.problem(c.node, "%s", source(c.node))
+		return success
+	}
+	w.branch(maybe(),
+		func() (outcome, flow) {
+			o, _ := w.subshell(file.Stmts)
+			return o, next
+		},
+		func() (outcome, flow) { return success, next })
+	return success
+}
+
+// debconf evaluates a call of confmodule's functions. Answers are never known:
+// an image has no debconf database.
+func (w *walker) debconf(c command) outcome {
+	w.s.vars["RET"] = value{}
+	switch c.name {
+	case "db_get", "db_metaget", "db_fget", "db_input", "db_go", "db_capb", "db_exist":
+		return maybe()
+	}
+	return success
+}
+
+// redirects checks what a statement's redirections write, and remembers a
+// here-document for read.
+func (w *walker) redirects(st *syntax.Stmt) {
+	for _, r := range st.Redirs {
+		switch r.Op {
+		case syntax.Hdoc, syntax.DashHdoc:
+			v := w.hereDoc(r)
+			w.stdin, w.fed = strings.Split(strings.TrimSuffix(v.s, "\n"), "\n"), v.known
+		case syntax.WordHdoc, syntax.RdrIn, syntax.DplIn:
+			w.one(r.Word)
+			w.stdin, w.fed = nil, false
+		case syntax.DplOut:
+			if v := w.one(r.Word); !v.known || strings.Trim(v.s, "0123456789-") != "" {
+				w.problem(st, "output to %s", source(r.Word))
+			}
+		default:
+			w.writes(st, r)
+		}
+	}
+}
+
+// writes judges output to a file: it is a "write" or "append" effect where the
+// text is known.
+func (w *walker) writes(st *syntax.Stmt, r *syntax.Redirect) {
+	v := w.one(r.Word)
+	if v.known && volatile(v.s) {
+		return
+	}
+	text, ok := w.printed(st)
+	if v.known && !ok && strings.HasPrefix(path.Clean(v.s), "/var/log/") {
+		return // what a command said; an image has no logs
+	}
+	kind := map[syntax.RedirOperator]string{syntax.RdrOut: "write", syntax.RdrClob: "write", syntax.AppOut: "append"}[r.Op]
+	if !v.known || !ok || !path.IsAbs(v.s) || kind == "" || r.N != nil && r.N.Value != "1" {
+		w.problem(st, "writes to %s", source(r.Word))
+		return
+	}
+	w.emitAt(st, kind, path.Clean(v.s), text)
+}
+
+// printed is what a statement prints, where that is certain: the
+// here-document of a cat, a plain echo, nothing.
+func (w *walker) printed(st *syntax.Stmt) (string, bool) {
+	if st.Cmd == nil {
+		return "", true
+	}
+	call, ok := st.Cmd.(*syntax.CallExpr)
+	if !ok || len(call.Args) == 0 {
+		return "", false
+	}
+	var args []string
+	for _, word := range call.Args {
+		for _, a := range w.fields(word) {
+			if !a.known {
+				return "", false
+			}
+			args = append(args, a.s)
+		}
+	}
+	switch {
+	case len(args) == 1 && (args[0] == ":" || args[0] == "true"):
+		return "", true
+	case len(args) == 1 && args[0] == "cat":
+		for _, r := range st.Redirs {
+			if r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc {
+				v := w.hereDoc(r)
+				return v.s, v.known
+			}
+		}
+	case len(args) > 1 && args[0] == "echo" && !strings.HasPrefix(args[1], "-") && !strings.Contains(strings.Join(args, ""), `\`):
+		return strings.Join(args[1:], " ") + "\n", true
+	case len(args) == 1 && args[0] == "echo":
+		return "\n", true
+	}
+	return "", false
+}
+
+func (w *walker) hereDoc(r *syntax.Redirect) value {
+	v := w.one(r.Hdoc)
+	if r.Op == syntax.DashHdoc {
+		v.s = strings.ReplaceAll("\n"+v.s, "\n\t", "\n")[1:]
+	}
+	return v
+}
