@@ -119,7 +119,7 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 	mu.Unlock()
 	switch {
 	case mode == Newest:
-		pinned = b.pinnedBelow(mu, chain, key)
+		pinned = nil // the levels below are fixed as they are
 	case old != nil && old.Definition == s.digest:
 		return nil, nil
 	case mode == Locked && old == nil:
@@ -177,19 +177,6 @@ func notOlder(old *lock.Cell, now []lock.Suite) error {
 		}
 	}
 	return nil
-}
-
-// pinnedBelow are the versions that the levels below have just been given.
-func (b *Builder) pinnedBelow(mu *sync.Mutex, chain []*step, key lock.Key) map[string]string {
-	mu.Lock()
-	defer mu.Unlock()
-	m := map[string]string{}
-	for _, s := range chain[:len(chain)-1] {
-		for _, p := range b.Lock.Cells[lock.Key{Image: s.Name, Distro: key.Distro, Arch: key.Arch}].All() {
-			m[p.Name] = p.Version
-		}
-	}
-	return m
 }
 
 func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
@@ -267,14 +254,10 @@ func (q *question) ask(ctx context.Context, c *lock.Cell, wanted []string, omit,
 	for _, m := range slices.Concat(res.Moved, res.Held) {
 		q.change.Notes = append(q.change.Notes, fmt.Sprintf("%s: %s instead of %s: %s", m.Package, m.Chosen, m.Want, m.Because))
 	}
-	set := req.Base
-	for _, ch := range res.Packages {
-		set = append(set, ch.Package)
-		q.change.Because[ch.Name] = ch.Because.Relation
-	}
 	var out []lock.Package
 	for _, ch := range res.Packages {
-		out = append(out, locked(ch.Package, direct[ch.Name], needs(ch.Package, set, q.key.Arch)))
+		q.change.Because[ch.Name] = ch.Because.Relation
+		out = append(out, locked(ch.Package, direct[ch.Name], ch.Needs))
 	}
 	slices.SortFunc(out, func(a, b lock.Package) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
@@ -292,55 +275,6 @@ func locked(p *index.Package, wanted bool, needs []string) lock.Package {
 		l.SourceVersion = p.SourceVersion
 	}
 	return l
-}
-
-// needs lists the packages of a set that meet the dependencies of p, sorted.
-// Relations that were waived meet nothing and add nothing.
-func needs(p *index.Package, set []*index.Package, arch string) []string {
-	names := map[string]bool{}
-	for _, field := range []string{p.PreDepends, p.Depends} {
-		groups, err := relation.Parse(field)
-		if err != nil {
-			continue // the resolver has read it already
-		}
-		for _, g := range groups {
-			if by := meets(g.ForArch(arch), set); by != "" && by != p.Name {
-				names[by] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
-}
-
-// meets names the package of a set that meets a group: a real one before one
-// that provides the name, alternatives from left to right.
-func meets(g relation.Group, set []*index.Package) string {
-	for _, r := range g {
-		for _, p := range set {
-			if p.Name == r.Name && r.Matches(p.Version) {
-				return p.Name
-			}
-		}
-		for _, p := range set {
-			if p.Provides != "" && provides(p, r) {
-				return p.Name
-			}
-		}
-	}
-	return ""
-}
-
-func provides(p *index.Package, r relation.Relation) bool {
-	groups, err := relation.Parse(p.Provides)
-	if err != nil {
-		return false
-	}
-	for _, g := range groups {
-		if len(g) == 1 && g[0].Name == r.Name && (r.Op == "" || g[0].Op == "=" && r.Matches(g[0].Version)) {
-			return true
-		}
-	}
-	return false
 }
 
 const (
