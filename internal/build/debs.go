@@ -232,6 +232,13 @@ func (b *Builder) debBytes(ctx context.Context, p *lock.Package) ([]byte, error)
 		return nil, err
 	}
 	data, err := b.Fetch.Get(ctx, o)
+	if err != nil && len(o.URLs) == 0 && !b.Cache.Has(o) {
+		// It was in the cache, damaged, and has been removed from there.
+		if o, err = b.object(ctx, p); err != nil {
+			return nil, err
+		}
+		data, err = b.Fetch.Get(ctx, o)
+	}
 	return data, explainGone(err)
 }
 
@@ -242,7 +249,9 @@ func layerObject(l layer.Blob) fetch.Object {
 // explainGone adds the mend to an error that says a locked package is no longer
 // to be had.
 func explainGone(err error) error {
-	if err != nil && errors.Is(err, fs.ErrNotExist) {
+	// Where one mirror has other bytes and the next has none, the bytes are
+	// what there is to tell.
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fetch.ErrChecksum) {
 		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones", err)
 	}
 	return err
