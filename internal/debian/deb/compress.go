@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 
+	"distroless/internal/xz"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
 )
 
 // maxWindow bounds the memory that a decoder takes for what it has already
@@ -39,23 +39,19 @@ func decompress(ctx context.Context, r io.Reader, ending string, workers int) (i
 	case ".bz2":
 		return named{bzip2.NewReader(bufio.NewReader(r)), "bzip2"}, none, nil
 	case ".xz":
-		return newXZ(ctx, r, workers)
+		z, err := xz.NewReader(ctx, r, xz.Options{Workers: workers})
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, func() { z.Close() }, nil
 	case ".lzma":
-		return newLZMA(ctx, r)
+		z, err := xz.NewLZMAReader(ctx, r, xz.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, func() { z.Close() }, nil
 	}
 	return nil, nil, fmt.Errorf("compressed as %q: want none, .gz, .xz, .zst, .bz2 or .lzma", ending)
-}
-
-func newXZ(_ context.Context, r io.Reader, _ int) (io.Reader, func(), error) {
-	z, err := xz.NewReader(bufio.NewReaderSize(r, 64<<10), maxWindow)
-	if err != nil {
-		return nil, nil, fmt.Errorf("xz: %w", unexpected(err))
-	}
-	return named{z, "xz"}, func() {}, nil
-}
-
-func newLZMA(_ context.Context, _ io.Reader) (io.Reader, func(), error) {
-	return nil, nil, fmt.Errorf("lzma: this build cannot decode it")
 }
 
 // named puts the format's name before a decoder's errors; some of them

@@ -59,6 +59,7 @@ func TestRead(t *testing.T) {
 		{"zstd", part{name: "control.tar.zst", body: zstded(t, c)}, part{name: "data.tar.zst", body: zstded(t, data)}},
 		{"xz", part{name: "control.tar.xz", body: xz(c)}, part{name: "data.tar.xz", body: xz(data)}},
 		{"bzip2", part{name: "control.tar.bz2", body: runFilter(t, c, "bzip2")}, part{name: "data.tar.bz2", body: runFilter(t, data, "bzip2")}},
+		{"lzma", part{name: "control.tar.gz", body: gzipped(t, c)}, part{name: "data.tar.lzma", body: runFilter(t, data, "xz", "-c", "--format=lzma")}},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			if form.control.body == nil || form.data.body == nil {

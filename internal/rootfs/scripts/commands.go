@@ -89,6 +89,10 @@ func (w *walker) emitAt(n syntax.Node, kind string, args ...string) {
 			}
 		}
 	}
+	if len(w.s.effects) >= maxEffects {
+		w.problem(n, "more than %d effects", maxEffects)
+		return
+	}
 	w.s.effects = append(w.s.effects, e)
 }
 

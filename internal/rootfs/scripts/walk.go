@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/pattern"
@@ -16,6 +17,9 @@ const (
 	maxDepth = 30     // functions and substitutions within each other
 	maxTurns = 300    // of one loop
 	maxText  = 1 << 20
+
+	maxProblems = 100
+	maxEffects  = 2000
 )
 
 // walker evaluates one script along every path that a first installation may
@@ -70,6 +74,9 @@ var shebang = regexp.MustCompile(`^#! */(?:usr/)?bin/(?:env )?(?:sh|dash|bash)(?
 
 // problem notes that a command is not understood.
 func (w *walker) problem(n syntax.Node, format string, args ...any) {
+	if len(w.s.problems) >= maxProblems {
+		return // the script is not understood either way
+	}
 	w.s.problems = append(w.s.problems, Problem{int(n.Pos().Line()), clip(fmt.Sprintf(format, args...))})
 }
 
@@ -130,6 +137,10 @@ func (w *walker) command(st *syntax.Stmt) (outcome, flow) {
 	case *syntax.Subshell:
 		return w.subshell(c.Stmts)
 	case *syntax.FuncDecl:
+		if c.Name == nil || c.Body == nil {
+			w.problem(c, "function without a name")
+			return maybe(), next
+		}
 		w.funcs[c.Name.Value] = c.Body
 		return success, next
 	case *syntax.ForClause:
@@ -178,7 +189,9 @@ func (w *walker) branch(o outcome, then, otherwise func() (outcome, flow)) (outc
 	extra := func(s *state, own int) []cond {
 		var left []cond
 		for _, c := range s.conds[nc+own:] {
-			left = append(left, cond{until: c.until})
+			if c = (cond{until: c.until}); !slices.Contains(left, c) {
+				left = append(left, c)
+			}
 		}
 		return left
 	}
