@@ -12,7 +12,7 @@ import (
 // check holds a level's whole tree against the rules for an image that runs. A
 // finding that no definition of the chain allows is an error.
 func (r *run) check(n *node, lv *rootfs.Level) error {
-	o := closure.Options{Arch: n.key.Arch, MergedUsr: n.distro.MergedUsr}
+	o := closure.Options{Arch: n.key.Arch, MergedUsr: n.distro.MergedUsr, Cache: lv.Tree.LoaderPaths()}
 	env := settings(n.steps(), "latest").Env
 	o.Path = splitPath(env["PATH"])
 	o.LibraryPath = splitPath(env["LD_LIBRARY_PATH"])

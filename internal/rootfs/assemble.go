@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"distroless/internal/rootfs/ldcache"
 	"distroless/internal/rootfs/scripts"
 )
 
@@ -73,7 +74,7 @@ func Assemble(in Input) (*Level, error) {
 	}
 	for _, step := range []func() error{
 		a.addPackages, a.addContents, a.addAccounts, a.addEffects, a.addBundle, a.addReferenced,
-		a.addApplets, a.dropDangling, a.addStatus, a.setTimes,
+		a.addApplets, a.dropDangling, a.addLoaderCache, a.addStatus, a.setTimes,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -434,6 +435,41 @@ func (a *assembler) dropDangling() error {
 		}
 	}
 	return nil
+}
+
+// addLoaderCache writes /etc/ld.so.cache once the C library is in the tree, in
+// each level that changes it.
+func (a *assembler) addLoaderCache() error {
+	libc := a.tree.packages["libc6"]
+	if libc == nil {
+		return nil
+	}
+	c, err := ldcache.Scan(readable{a.tree.View(), a}, ldcache.Options{Arch: a.in.Arch, Version: libc.Version})
+	if err != nil {
+		return err
+	}
+	a.tree.loader = c
+	text := c.Bytes()
+	sum := sha256.Sum256(text)
+	if old := a.tree.entries[ldcache.Path]; old != nil && old.Digest == hex.EncodeToString(sum[:]) {
+		return nil
+	}
+	return a.generate("ldconfig", ldcache.Path, 0o644, text)
+}
+
+// readable is the tree as ldconfig reads it.
+type readable struct {
+	View
+	a *assembler
+}
+
+// Read implements [ldcache.Tree].
+func (r readable) Read(p string) ([]byte, error) {
+	e := r.a.tree.entries[p]
+	if e != nil && e.Kind == Hardlink {
+		p = e.Target
+	}
+	return r.a.text(p)
 }
 
 // end is the path at which following p stops for want of an entry.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"distroless/internal/rootfs/ldcache"
 )
 
 // Tree is a merged file tree: one entry per path, every parent present.
@@ -18,6 +20,7 @@ type Tree struct {
 	newest   int64  // time of the newest package file, in seconds
 	// alternatives that update-alternatives would have chosen so far, by name.
 	alternatives map[string]chosen
+	loader       *ldcache.Cache // what /etc/ld.so.cache holds; nil without a C library
 }
 
 // NewTree returns a tree that holds nothing but the root directory.
@@ -34,7 +37,7 @@ func (t *Tree) clone() *Tree {
 	return &Tree{
 		entries: maps.Clone(t.entries), users: slices.Clone(t.users), groups: slices.Clone(t.groups),
 		packages: maps.Clone(t.packages), bundle: t.bundle, newest: t.newest,
-		alternatives: maps.Clone(t.alternatives),
+		alternatives: maps.Clone(t.alternatives), loader: t.loader,
 	}
 }
 
@@ -103,4 +106,13 @@ func (e *ConflictError) Error() string {
 // packages of several architectures may share a file.
 func same(a, b *Entry) bool {
 	return a.Kind == b.Kind && a.Digest == b.Digest && a.Target == b.Target
+}
+
+// LoaderPaths are the paths of the libraries that ld.so finds by name in
+// /etc/ld.so.cache; nil without a cache.
+func (t *Tree) LoaderPaths() map[string][]string {
+	if t.loader == nil {
+		return nil
+	}
+	return t.loader.Paths()
 }
