@@ -286,17 +286,14 @@ func printNext(u *ui, r imageReport, archive bool) {
 		u.printf("\nnext:\n  podman load -i %s\n  skopeo copy oci-archive:%s:%s docker://REGISTRY/%s:%s\n", r.Reference, r.Reference, last, name, last)
 		return
 	}
-	at := r.Reference
-	if !filepath.IsAbs(at) {
-		at = "./" + at
-	}
+	at := filepath.Clean(r.Reference) // podman takes no "./" after "oci:"
 	u.printf("\nnext:\n")
 	if debug != "" {
-		u.printf("  podman run --rm -it oci:%s:%s            a shell in it\n", at, debug)
+		u.printf("  podman run --rm -it oci:%s:%s      a shell in it\n", at, debug)
 	}
 	first := r.Variants[0].Variant
-	u.printf("  podman pull oci:%s:%s && podman tag $(podman images -q | head -n 1) %s:%s\n", at, first, name, first)
-	u.printf("  FROM localhost/%s:%s            in a Dockerfile, then\n", name, first)
+	u.printf("  FROM oci:%s:%s      as a Dockerfile's first line, for podman build and buildah\n", at, first)
+	u.printf("  skopeo copy --all oci:%s:%s docker://REGISTRY/%s:%s\n", at, first, name, first)
 }
 
 func writeArchive(ctx context.Context, file string, c *layout.Contents) error {
