@@ -124,7 +124,10 @@ func newRoot(s *surroundings) *cobra.Command {
 		Long:          rootLong,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		// Of the letters that may differ in a command before it is no longer
+		// taken for a slip: "biuld" is two.
+		SuggestionsMinimumDistance: 2,
+		Args:                       cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -133,10 +136,16 @@ func newRoot(s *surroundings) *cobra.Command {
 		return usagef("%w: see \"%s --help\"", err, cmd.CommandPath())
 	})
 	root.AddCommand(newBuild(s), newLock(s), newList(s), newWhy(s), newInspect(s), newVersion(s))
+	root.InitDefaultCompletionCmd()
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd, s.environ) }
 	for _, c := range root.Commands() {
 		if c.Args != nil {
 			c.Args = usageArgs(c.Args)
+		}
+		if !c.Runnable() { // completion: without a shell cobra would print help and be content
+			c.RunE = func(cmd *cobra.Command, _ []string) error {
+				return usagef("name a shell: see \"%s --help\"", cmd.CommandPath())
+			}
 		}
 	}
 	root.Args = usageArgs(func(cmd *cobra.Command, args []string) error {

@@ -78,6 +78,9 @@ type session struct {
 // open reads catalogue and lock and sets up the builder. Arguments that are
 // files are added to the catalogue; names are what the arguments name.
 func (c *common) open(s *surroundings, args []string, compression layer.Compression) (se *session, names []string, err error) {
+	if c.jobs < 0 {
+		return nil, nil, usagef("--jobs %d: expected 1 or more, or 0 for one a core", c.jobs)
+	}
 	cat, err := build.LoadCatalog(catalog.Files)
 	if err != nil {
 		return nil, nil, err
@@ -153,76 +156,129 @@ func sourceDateEpoch(s *surroundings) (*int64, error) {
 }
 
 // keys lists the cells that names and flags mean. Without names it is every
-// image of the catalogue. An image is passed over for a distro that it is not
-// defined for, unless it was named and that leaves nothing of it.
+// image of the catalogue that there is for the distros and architectures. Of
+// several distros an image is passed over for those that it is not defined for,
+// or that are not built for an architecture; but each architecture that was
+// asked for must be found in one of them, for each image that was named.
 func (c *common) keys(se *session, names []string) ([]lock.Key, error) {
+	distros, err := c.chosenDistros(se)
+	if err != nil {
+		return nil, err
+	}
+	archs, err := c.chosenArchs()
+	if err != nil {
+		return nil, err
+	}
 	named := len(names) > 0
 	if !named {
 		names = se.catalog.Names()
 	}
-	distros := c.distros
-	if slices.Contains(distros, "all") {
-		distros = se.catalog.DistroNames()
-	}
-	if len(distros) == 0 {
-		distros = []string{""}
-	}
 	var keys []lock.Key
+	var last error
 	for _, name := range names {
 		before := len(keys)
-		var last error
-		for _, dn := range distros {
-			d, err := se.catalog.Distro(dn)
+		for _, d := range distros {
+			k, missing, err := cells(se, name, d, archs)
 			if err != nil {
-				return nil, usageError{err}
+				return nil, err
 			}
-			k, err := c.cells(se, name, d)
-			if err != nil {
-				last = err
-				continue
+			if missing != nil {
+				last = missing
 			}
 			keys = append(keys, k...)
 		}
-		if len(keys) == before && named && last != nil {
+		if named && !covered(keys[before:], archs) {
 			return nil, usageError{last}
 		}
+	}
+	if !covered(keys, archs) {
+		return nil, usageError{last}
 	}
 	return keys, nil
 }
 
-func (c *common) cells(se *session, name string, d *spec.Distro) ([]lock.Key, error) {
-	offered, err := se.Archs(name, d.Name)
+// covered reports whether there are cells for each architecture, or any at all
+// where none is named.
+func covered(keys []lock.Key, archs []string) bool {
+	for _, a := range archs {
+		if !slices.ContainsFunc(keys, func(k lock.Key) bool { return k.Arch == a }) {
+			return false
+		}
+	}
+	return len(keys) > 0
+}
+
+// chosenDistros lists the distros asked for, else the default one.
+func (c *common) chosenDistros(se *session) ([]string, error) {
+	if slices.Contains(c.distros, "all") {
+		return se.catalog.DistroNames(), nil
+	}
+	asked := c.distros
+	if len(asked) == 0 {
+		asked = []string{""}
+	}
+	var out []string
+	for _, name := range asked {
+		d, err := se.catalog.Distro(name)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if !slices.Contains(out, d.Name) {
+			out = append(out, d.Name)
+		}
+	}
+	return out, nil
+}
+
+// chosenArchs lists the architectures asked for, by Debian's names, else the
+// machine's own; nil means all.
+func (c *common) chosenArchs() ([]string, error) {
+	if slices.Contains(c.archs, "all") {
+		return nil, nil
+	}
+	if len(c.archs) == 0 {
+		p, err := spec.ParseArch(build.MachineArch())
+		if err != nil {
+			return nil, usagef("%w: name one with --arch", err)
+		}
+		return []string{p.Debian}, nil
+	}
+	var out []string
+	for _, a := range c.archs {
+		p, err := spec.ParseArch(a)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if !slices.Contains(out, p.Debian) {
+			out = append(out, p.Debian)
+		}
+	}
+	return out, nil
+}
+
+// cells lists the cells of one image and distro. missing says what of them
+// there is not; err that the definition cannot be used.
+func cells(se *session, name, distro string, archs []string) (keys []lock.Key, missing, err error) {
+	if d, err := se.catalog.Image(name); err != nil {
+		return nil, nil, err
+	} else if _, err := d.For(distro); err != nil {
+		return nil, err, nil
+	}
+	offered, err := se.Archs(name, distro)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	archs := offered
-	if !slices.Contains(c.archs, "all") {
-		archs = nil
-		for _, a := range c.archs {
-			p, err := spec.ParseArch(a)
-			if err != nil {
-				return nil, err
-			}
-			archs = append(archs, p.Debian)
-		}
-		if len(archs) == 0 {
-			p, err := spec.ParseArch(build.MachineArch())
-			if err != nil {
-				return nil, fmt.Errorf("%w: name one with --arch", err)
-			}
-			archs = []string{p.Debian}
-		}
+	if archs == nil {
+		archs = offered
 	}
-	var keys []lock.Key
 	for _, a := range archs {
 		if !slices.Contains(offered, a) {
-			return nil, fmt.Errorf("image %s: %s is not built for %s, only for %s", name, d.Name, a, strings.Join(offered, ", "))
+			missing = fmt.Errorf("image %s: %s is not built for %s, only for %s", name, distro, a, strings.Join(offered, ", "))
+			continue
 		}
-		if k := (lock.Key{Image: name, Distro: d.Name, Arch: a}); !slices.Contains(keys, k) {
-			keys = append(keys, k)
-		}
+		keys = append(keys, lock.Key{Image: name, Distro: distro, Arch: a})
 	}
-	return keys, nil
+	return keys, missing, nil
 }
 
 // exists reports whether a path is there, whatever it is.

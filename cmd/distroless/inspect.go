@@ -14,11 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"distroless/internal/oci/layout"
+	"distroless/internal/plan/spec"
 )
 
 func newInspect(s *surroundings) *cobra.Command {
 	var asJSON bool
-	var arch string
+	var archs []string
 	var top int
 	cmd := &cobra.Command{
 		Use:   "inspect LAYOUT[:TAG]",
@@ -30,11 +31,11 @@ share of their layers, by unpacked size.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			u := newUI(s, false, false, asJSON)
-			return inspect(u, args[0], arch, top)
+			return inspect(u, args[0], archs, top)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print results as JSON")
-	cmd.Flags().StringVar(&arch, "arch", "", "`architecture` to show, by OCI's name (default all)")
+	cmd.Flags().StringSliceVar(&archs, "arch", nil, "`architecture` to show, by Debian's or OCI's name, repeatable, or all (default all)")
 	cmd.Flags().IntVar(&top, "top", 12, "show the `n` largest directories")
 	return cmd
 }
@@ -65,7 +66,19 @@ type portion struct {
 	Files    int    `json:"files"`
 }
 
-func inspect(u *ui, ref, arch string, top int) error {
+func inspect(u *ui, ref string, names []string, top int) error {
+	archs := map[string]bool{} // by OCI's names
+	for _, n := range names {
+		if n == "all" {
+			clear(archs)
+			break
+		}
+		p, err := spec.ParseArch(n)
+		if err != nil {
+			return usageError{err}
+		}
+		archs[p.OCI] = true
+	}
 	l, tag, err := openReference(ref)
 	if err != nil {
 		return err
@@ -80,7 +93,7 @@ func inspect(u *ui, ref, arch string, top int) error {
 	}
 	out := []inspected{}
 	for _, img := range images {
-		if arch != "" && img.Config.Architecture != arch {
+		if len(archs) > 0 && !archs[img.Config.Architecture] {
 			continue
 		}
 		i, err := inspectImage(img)
@@ -91,7 +104,7 @@ func inspect(u *ui, ref, arch string, top int) error {
 		printInspected(u, i, top)
 	}
 	if len(out) == 0 {
-		return fmt.Errorf("inspect %s: no image for %s in it", ref, arch)
+		return fmt.Errorf("inspect %s: no image for %s in it", ref, strings.Join(names, ", "))
 	}
 	return u.result(out)
 }
