@@ -13,9 +13,12 @@ import (
 // confPath is ldconfig's configuration.
 const confPath = "/etc/ld.so.conf"
 
-// maxDepth bounds how deep configurations include one another; ldconfig
-// itself runs out of memory on a circle.
-const maxDepth = 20
+// Bounds on configurations that include one another: how deep they go, and how
+// many there are. ldconfig itself runs out of memory on a circle.
+const (
+	maxDepth = 20
+	maxConfs = 1000
+)
 
 // hwcapsDir holds a directory of libraries for each kind of processor.
 const hwcapsDir = "glibc-hwcaps"
@@ -32,6 +35,7 @@ type scanner struct {
 	target
 	tree     Tree
 	children map[string][]string // names in each directory, sorted
+	confs    int                 // read so far
 	dirs     []directory
 	cache    *Cache
 }
@@ -65,8 +69,8 @@ func (s *scanner) configure() error {
 
 // readConf is parse_conf. A file that is not there is no fault.
 func (s *scanner) readConf(p string, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("%s: included %d levels deep: take the circle out", p, depth)
+	if s.confs++; depth > maxDepth || s.confs > maxConfs {
+		return fmt.Errorf("%s: file %d of the configuration, %d levels deep: take the circle of includes out", p, s.confs, depth)
 	}
 	n, err := closure.Resolve(s.tree, p)
 	if err != nil || n.Kind != closure.File {
@@ -155,7 +159,9 @@ func (s *scanner) glob(pattern string) ([]string, error) {
 				}
 			}
 		}
-		found = next
+		if found = next; len(found) > maxConfs {
+			return nil, fmt.Errorf("it names more than %d files", maxConfs)
+		}
 	}
 	slices.Sort(found)
 	return found, nil

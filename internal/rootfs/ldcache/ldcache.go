@@ -37,7 +37,7 @@ type Options struct {
 	Arch string
 	// Version is the version of the Debian package that ldconfig would come
 	// from, libc-bin's, which is always libc6's: "2.41-12". Formats differ
-	// between releases, and since 2.33 the whole version stands in the file.
+	// between releases, and since 2.33 the file names the whole version.
 	Version string
 }
 
@@ -46,7 +46,7 @@ type Cache struct {
 	Entries []Entry // in the file's order
 
 	target target
-	// dirs are the glibc-hwcaps directories that were met, used or not.
+	// hwcapNames are the glibc-hwcaps directories that were met, used or not.
 	hwcapNames []string
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -59,17 +60,64 @@ func TestOracleLdconfig(t *testing.T) {
 			if c.qemu != "" || runtime.GOARCH != "amd64" {
 				run = append(run, testenv.Tool(t, c.qemu))
 			}
+			run = append(run, filepath.Join(root, "sbin/ldconfig"))
 			compareCaches(t, root, c.arch, version, run)
-			addOddities(t, root)
+			addOddities(t, root, "libzstd.so.1.*")
+			if c.arch == "amd64" {
+				addLevels(t, root)
+			}
 			compareCaches(t, root, c.arch, version, run)
 		})
 	}
 }
 
-// compareCaches runs the tree's own ldconfig on it.
+// The machine's own ldconfig agrees on a few of the machine's own libraries:
+// the quick form of the test above.
+func TestOracleMachine(t *testing.T) {
+	ldconfig := testenv.Tool(t, "ldconfig")
+	out, err := exec.Command(ldconfig, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`\(Debian GLIBC (\S+)\)`).FindSubmatch(out)
+	if m == nil || runtime.GOARCH != "amd64" {
+		t.Skipf("not Debian's ldconfig on amd64: %.60q", out)
+	}
+	root := t.TempDir()
+	for _, pattern := range []string{"/usr/lib/x86_64-linux-gnu/lib[a-m]*.so.[0-9]*", "/usr/lib/x86_64-linux-gnu/libz*.so.[0-9]*"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names[:min(len(names), 80)] {
+			if target, err := os.Readlink(name); err == nil {
+				if err := os.MkdirAll(filepath.Dir(root+name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink(target, root+name); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(data) < 1<<20 {
+				write(t, root+name, data)
+			}
+		}
+	}
+	write(t, root+"/etc/ld.so.conf", []byte("include /etc/ld.so.conf.d/*.conf\n"))
+	compareCaches(t, root, "amd64", string(m[1]), []string{ldconfig})
+	addOddities(t, root, "libz.so.1.*")
+	compareCaches(t, root, "amd64", string(m[1]), []string{ldconfig})
+}
+
+// compareCaches sets the given ldconfig and ours on a tree.
 func compareCaches(t *testing.T, root, arch, version string, run []string) {
 	t.Helper()
-	run = append(run, filepath.Join(root, "sbin/ldconfig"), "-r", root, "-X", "-i")
+	run = append(run, "-r", root, "-X", "-i")
 	if out, err := exec.Command(run[0], run[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v: %s", run, err, out)
 	}
@@ -131,11 +179,11 @@ func differences(t *testing.T, root string, got, want []byte) string {
 }
 
 // addOddities adds to a tree what no package has, yet ldconfig has rules for.
-func addOddities(t *testing.T, root string) {
+func addOddities(t *testing.T, root, like string) {
 	t.Helper()
 	var lib string
-	for _, pattern := range []string{"usr/lib/*/libzstd.so.1.*", "lib/*/libzstd.so.1.*"} {
-		if m, _ := filepath.Glob(filepath.Join(root, pattern)); m != nil {
+	for _, dir := range []string{"usr/lib/*", "lib/*"} {
+		if m, _ := filepath.Glob(filepath.Join(root, dir, like)); m != nil {
 			lib = m[0]
 		}
 	}
@@ -165,6 +213,23 @@ func addOddities(t *testing.T, root string) {
 	} {
 		if err := os.Symlink(l[1], root+l[0]); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// addLevels adds libraries that say which level of x86 they need.
+func addLevels(t *testing.T, root string) {
+	t.Helper()
+	gcc := testenv.Tool(t, "gcc")
+	for _, level := range []string{"baseline", "v2", "v3", "v4"} {
+		out := filepath.Join(root, "opt/c/glibc-hwcaps/x86-64-"+level, "liblevel.so.1")
+		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(gcc, "-shared", "-nostdlib", "-x", "c", "-", "-Wl,-z,x86-64-"+level, "-Wl,-soname,liblevel.so.1", "-o", out)
+		cmd.Stdin = strings.NewReader("int level;\n")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
 		}
 	}
 }

@@ -132,6 +132,7 @@ func (s *scanner) isTemporary(name string) bool {
 
 // Kinds of libraries. See sysdeps/generic/ldconfig.h.
 const (
+	flagELF        int32 = 0x0001
 	flagLibc6      int32 = 0x0003
 	flagX8664      int32 = 0x0300
 	flagS390       int32 = 0x0400
@@ -158,27 +159,33 @@ func (s *scanner) flags(i *elf.Info) (int32, bool) {
 		case i.Machine == elf.X8664:
 			return flagLibc6 | flagX32, true
 		case i.Machine == elf.I386 && i.Class == 32:
-			return flagLibc6, s.knownLibc(i)
+			return s.genericFlags(i), true
 		}
 		return 0, false
 	case "riscv64":
 		return riscvFlags(i.Flags)
 	}
 	if i.Class == 32 {
-		if s.arch == "arm64" || s.arch == "armhf" {
-			return armFlags(i.Flags), true
+		if hard := armFlags(i.Flags); hard != 0 && (s.arch == "arm64" || s.arch == "armhf") {
+			return hard, true
 		}
-		return flagLibc6, true
+		return s.genericFlags(i), true
 	}
-	return flagLibc6 | map[string]int32{"s390x": flagS390, "ppc64el": flagPowerPC, "arm64": flagAArch64, "armhf": flagAArch64}[s.arch], true
+	switch s.arch {
+	case "s390x":
+		return flagLibc6 | flagS390, true
+	case "ppc64el":
+		return flagLibc6 | flagPowerPC, true
+	}
+	return flagLibc6 | flagAArch64, true
 }
 
-// armFlags tells the two floating point conventions apart, where the file
-// says which one it follows (EF_ARM_EABI_VER5 and EF_ARM_ABI_FLOAT_*).
+// armFlags tells the two floating point conventions apart; 0 where the file
+// does not say which one it follows (EF_ARM_EABI_VER5, EF_ARM_ABI_FLOAT_*).
 func armFlags(e uint32) int32 {
 	switch {
 	case e&0xff000000 != 0x05000000:
-		return flagLibc6
+		return 0
 	case e&0x400 != 0:
 		return flagLibc6 | flagARMHard
 	case e&0x200 != 0:
@@ -202,11 +209,13 @@ func riscvFlags(e uint32) (int32, bool) {
 	return 0, false
 }
 
-// knownLibc reports whether a library of 32 bits counts as one of glibc 2.
-// Until 2.37 only those that need a known library did, the others being marked
-// as older; such a tree is none of Debian's, and so is passed over.
-func (s *scanner) knownLibc(i *elf.Info) bool {
-	return s.minor >= 37 || i.Interp != "" || slices.Contains(i.Needed, "libc.so.6") || slices.Contains(i.Needed, "libm.so.6")
+// genericFlags is elf/readelflib.c: until 2.37 a library counted as one of
+// glibc 2 only if it asked for a loader or library of that.
+func (s *scanner) genericFlags(i *elf.Info) int32 {
+	if s.minor >= 37 || i.Interp != "" || slices.Contains(i.Needed, "libc.so.6") || slices.Contains(i.Needed, "libm.so.6") {
+		return flagLibc6
+	}
+	return flagELF
 }
 
 // isaLevel is the highest level of x86 that a library needs. See

@@ -8,8 +8,6 @@ import (
 
 // Sizes of the file's parts, in bytes. See sysdeps/generic/dl-cache.h.
 const (
-	oldHeaderSize  = 16
-	oldEntrySize   = 12
 	headerSize     = 48
 	entrySize      = 24
 	extensionSize  = 8  // before the sections
@@ -18,17 +16,27 @@ const (
 	hwcapExtension = 1 << 62 // in an entry: the lower half is an index of the hwcaps section
 )
 
-// Bytes is the file. Since 2.32 it holds the new format alone; before, the new
-// one stands in what an old reader takes for the string table.
+// Bytes is the file, in the new format alone; Debian's 2.31 has that of 2.32
+// already, but for the extensions.
 func (c *Cache) Bytes() []byte {
 	w := &writer{Cache: c, order: binary.LittleEndian}
 	if c.target.big {
 		w.order = binary.BigEndian
 	}
-	if c.target.minor < 32 {
-		return w.compatible()
+	base := uint32(headerSize + entrySize*len(c.Entries))
+	if c.target.minor < 33 {
+		strs, at := plainStrings(c.Entries)
+		w.file(base, 0, strs, at)
+		return w.out
 	}
-	return w.current()
+	strs, at := stringTable(append(c.strings(), c.hwcapNames...))
+	extension := (base + uint32(len(strs)) + 3) &^ 3
+	w.file(base, extension, strs, func(i int) (uint32, uint32) {
+		return at[c.Entries[i].Name], at[c.Entries[i].Path]
+	})
+	w.out = append(w.out, make([]byte, int(extension)-len(w.out))...)
+	w.extensions(extension, base, at)
+	return w.out
 }
 
 // byteOrder is either of encoding/binary's.
@@ -46,11 +54,9 @@ type writer struct {
 func (w *writer) u32(v uint32) { w.out = w.order.AppendUint32(w.out, v) }
 func (w *writer) u64(v uint64) { w.out = w.order.AppendUint64(w.out, v) }
 
-// current writes the header, the entries, the strings and the extensions.
-func (w *writer) current() []byte {
-	strs, at := stringTable(w.strings())
-	base := uint32(headerSize + entrySize*len(w.Entries))
-	extension := (base + uint32(len(strs)) + 3) &^ 3
+// file writes the header, the entries and the strings. at gives the places of
+// an entry's name and path among the strings.
+func (w *writer) file(base, extension uint32, strs []byte, at func(i int) (name, path uint32)) {
 	w.out = append(w.out, "glibc-ld.so.cache1.1"...)
 	w.u32(uint32(len(w.Entries)))
 	w.u32(uint32(len(strs)))
@@ -58,18 +64,16 @@ func (w *writer) current() []byte {
 	if w.target.big {
 		endian = 3
 	}
-	if w.target.minor < 33 {
-		endian, extension = 0, 0 // neither was told yet
-	}
 	w.out = append(w.out, endian, 0, 0, 0)
 	w.u32(extension)
 	w.out = append(w.out, make([]byte, 12)...)
 	used := w.usedHwcaps()
-	for _, e := range w.Entries {
+	for i, e := range w.Entries {
+		name, path := at(i)
 		w.u32(uint32(e.Flags))
-		w.u32(base + at[e.Name])
-		w.u32(base + at[e.Path])
-		w.u32(0)
+		w.u32(base + name)
+		w.u32(base + path)
+		w.u32(e.osVersion)
 		if e.Hwcap == "" {
 			w.u64(0)
 			continue
@@ -77,16 +81,12 @@ func (w *writer) current() []byte {
 		w.u64(hwcapExtension | uint64(e.isaLevel)<<32 | uint64(slices.Index(used, e.Hwcap)))
 	}
 	w.out = append(w.out, strs...)
-	if extension != 0 {
-		w.out = append(w.out, make([]byte, int(extension)-len(w.out))...)
-		w.extensions(extension, base, used, at)
-	}
-	return w.out
 }
 
 // extensions is write_extensions: the generator's name, and the names of the
 // hwcaps directories where there are any.
-func (w *writer) extensions(at, base uint32, used []string, strs map[string]uint32) {
+func (w *writer) extensions(at, base uint32, strs map[string]uint32) {
+	used := w.usedHwcaps()
 	generator := w.target.generator()
 	sections := uint32(1)
 	if len(used) > 0 {
@@ -113,9 +113,9 @@ func (w *writer) section(tag, offset, size uint32) {
 }
 
 // usedHwcaps are the hwcaps directories that hold a library, sorted.
-func (w *writer) usedHwcaps() []string {
+func (c *Cache) usedHwcaps() []string {
 	var out []string
-	for _, e := range w.Entries {
+	for _, e := range c.Entries {
 		if e.Hwcap != "" && !slices.Contains(out, e.Hwcap) {
 			out = append(out, e.Hwcap)
 		}
@@ -124,13 +124,26 @@ func (w *writer) usedHwcaps() []string {
 	return out
 }
 
-// strings are all that the string table must hold.
-func (w *writer) strings() []string {
-	out := slices.Clone(w.hwcapNames)
-	for _, e := range w.Entries {
+// strings are the names and paths of the entries.
+func (c *Cache) strings() []string {
+	var out []string
+	for _, e := range c.Entries {
 		out = append(out, e.Name, e.Path)
 	}
 	return out
+}
+
+// plainStrings are the names and paths in the entries' order, none shared.
+func plainStrings(entries []Entry) (table []byte, at func(i int) (name, path uint32)) {
+	var names []uint32
+	for _, e := range entries {
+		names = append(names, uint32(len(table)))
+		table = append(append(table, e.Name...), 0)
+		table = append(append(table, e.Path...), 0)
+	}
+	return table, func(i int) (name, path uint32) {
+		return names[i], names[i] + uint32(len(entries[i].Name)) + 1
+	}
 }
 
 // stringTable is stringtable_finalize: each string once, sorted by the reversed
@@ -157,41 +170,4 @@ func compareTails(a, b string) int {
 		}
 	}
 	return len(b) - len(a)
-}
-
-// compatible is the file of glibc 2.31: entries in the old format, those in
-// the new one, then names and paths in the entries' order, none shared.
-func (w *writer) compatible() []byte {
-	n := len(w.Entries)
-	even := (n + 1) &^ 1 // so that what follows is aligned everywhere
-	base := uint32(headerSize + entrySize*n)
-	var strs []byte
-	var old, cur writer
-	old.order, cur.order = w.order, w.order
-	for _, e := range w.Entries {
-		key := base + uint32(len(strs))
-		value := key + uint32(len(e.Name)) + 1
-		strs = append(append(strs, e.Name...), 0)
-		strs = append(append(strs, e.Path...), 0)
-		old.u32(uint32(e.Flags))
-		old.u32(key)
-		old.u32(value)
-		cur.u32(uint32(e.Flags))
-		cur.u32(key)
-		cur.u32(value)
-		cur.u32(e.osVersion)
-		cur.u64(0)
-	}
-	if n < even {
-		old.out = append(old.out, old.out[len(old.out)-oldEntrySize:]...)
-	}
-	w.out = append(w.out, "ld.so-1.7.0\x00"...)
-	w.u32(uint32(even))
-	w.out = append(w.out, old.out...)
-	w.out = append(w.out, "glibc-ld.so.cache1.1"...)
-	w.u32(uint32(n))
-	w.u32(uint32(len(strs)))
-	w.out = append(w.out, make([]byte, 20)...)
-	w.out = append(w.out, cur.out...)
-	return append(w.out, strs...)
 }
