@@ -85,7 +85,7 @@ type window struct {
 // plain data of size bytes if that is known.
 func newWindow(mem *memory, dict uint32, size int64) (*window, error) {
 	least, best := windowSize(dict)
-	if size != unknownSize {
+	if size != unknownSize && size < best {
 		least, best = min(least, size+matchSlack), min(best, size+matchSlack)
 	}
 	// While it grows there are both the old and the new one.

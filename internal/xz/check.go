@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
 )
 
 // checkType is the kind of check that every block of a stream ends with.
@@ -58,7 +57,7 @@ func (c *blockCheck) update(p []byte) {
 	case checkCRC32:
 		c.crc32 = crc32.Update(c.crc32, crc32.IEEETable, p)
 	case checkCRC64:
-		c.crc64 = crc64.Update(c.crc64, crc64Table(), p)
+		c.crc64 = crc64Table().update(c.crc64, p)
 	case checkSHA256:
 		c.sha.Write(p)
 	}
@@ -80,7 +79,3 @@ func (c *blockCheck) verify(want []byte, offset int64) error {
 	}
 	return errAt(offset, "block check", corrupt("it is %x, the decoded data have %x", want, got))
 }
-
-// crc64Table is the standard library's table of ECMA-182's polynomial, which
-// it builds once and knows by its address: its fast path is for that one.
-func crc64Table() *crc64.Table { return crc64.MakeTable(crc64.ECMA) }
