@@ -120,7 +120,7 @@ func unpack(t *testing.T, root, suite, arch string, merged bool, packages ...str
 	}
 	found := index(t, suite, arch, want)
 	if merged {
-		for _, d := range []string{"bin", "sbin", "lib"} {
+		for _, d := range []string{"bin", "sbin", "lib", "lib64"} {
 			if err := os.MkdirAll(filepath.Join(root, "usr", d), 0o755); err != nil {
 				t.Fatal(err)
 			}
