@@ -227,7 +227,9 @@ func (a *assembler) putGenerated(e *Entry) error {
 func (a *assembler) addContents() error {
 	for _, c := range a.in.Contents {
 		e := c.Entry
-		e.Owner = "contents"
+		if e.Owner == "" {
+			e.Owner = "contents"
+		}
 		if e.Kind == File {
 			if err := a.generateLike(e, c.Bytes); err != nil {
 				return err
@@ -242,8 +244,10 @@ func (a *assembler) addContents() error {
 }
 
 func (a *assembler) generateLike(e Entry, text []byte) error {
-	sum := sha256.Sum256(text)
-	e.Digest, e.Size = hex.EncodeToString(sum[:]), int64(len(text))
+	if err := inspect(&e, text); err != nil {
+		return fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	e.Size = int64(len(text))
 	a.level.Bytes[e.Digest] = text
 	return a.putGenerated(&e)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -19,7 +18,7 @@ import (
 
 // ListingVersion changes with what [Unpack] says of the same .deb; listings
 // of another version are not to be used.
-const ListingVersion = 3
+const ListingVersion = 4
 
 // Contents are files' bytes by their SHA-256 in hex.
 type Contents map[string][]byte
@@ -57,9 +56,10 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 			if err != nil {
 				return nil, nil, err
 			}
-			if err := l.inspect(&e, data); err != nil {
+			if err := inspect(&e, data); err != nil {
 				return nil, nil, fmt.Errorf("read %s: %s: %w", name, e.Path, err)
 			}
+			l.noteReferences(&e, data)
 			if keep(e.Path) {
 				contents[e.Digest] = data
 			}
@@ -86,14 +86,14 @@ func listingOf(c *deb.Control) *Listing {
 }
 
 // inspect notes what the build must know of a file's bytes.
-func (l *Listing) inspect(e *Entry, data []byte) error {
+func inspect(e *Entry, data []byte) error {
 	sum := sha256.Sum256(data)
 	e.Digest = hex.EncodeToString(sum[:])
 	e.Like = likeness(data)
 	switch {
 	case bytes.HasPrefix(data, []byte("\x7fELF")):
-		info, err := elf.Parse(bytes.NewReader(data), int64(len(data)))
-		if err != nil && !errors.Is(err, elf.ErrNotELF) {
+		info, err := elf.Inspect(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
 			return err
 		}
 		e.ELF = info
@@ -101,6 +101,11 @@ func (l *Listing) inspect(e *Entry, data []byte) error {
 		line, _, _ := bytes.Cut(data[2:min(len(data), 258)], []byte("\n"))
 		e.Interp = string(bytes.TrimSpace(line))
 	}
+	return nil
+}
+
+// noteReferences notes the licence texts that a copyright file names.
+func (l *Listing) noteReferences(e *Entry, data []byte) {
 	if path.Base(e.Path) == "copyright" && strings.HasPrefix(e.Path, "/usr/share/doc/") {
 		if refs := references(data); len(refs) > 0 {
 			if l.References == nil {
@@ -109,7 +114,6 @@ func (l *Listing) inspect(e *Entry, data []byte) error {
 			l.References[e.Path] = refs
 		}
 	}
-	return nil
 }
 
 var licenceRE = regexp.MustCompile(`/usr/share/common-licenses/[A-Za-z0-9][A-Za-z0-9.+-]*`)
