@@ -97,7 +97,7 @@ func (w *walker) run(c command) (outcome, flow) {
 		args, _ := c.text()
 		w.emit(c, "cache", append([]string{c.name}, args...)...)
 		return success, next
-	case strings.HasPrefix(c.name, "db_"):
+	case debconf[c.name]:
 		return w.debconf(c), next
 	case python.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return v.known && path.Base(v.s) == "py_compile.py" }):
 		return effect("py3compile")(w, c), next
@@ -328,6 +328,11 @@ func (w *walker) trap(c command) outcome {
 	return success
 }
 
+// debconf are the functions of confmodule. See debconf-devel(7).
+var debconf = set(`db_version db_capb db_title db_settitle db_stop db_input db_go db_get db_set db_reset db_subst
+	db_fget db_fset db_metaget db_register db_unregister db_purge db_info db_progress db_beginblock db_endblock
+	db_x_loadtemplatefile db_clear db_exist db_data db_text`)
+
 // debconf evaluates a call of confmodule's functions. Answers are never known:
 // an image has no debconf database.
 func (w *walker) debconf(c command) outcome {
@@ -376,7 +381,12 @@ func (w *walker) writes(st *syntax.Stmt, r *syntax.Redirect) {
 		w.problem(st, "writes to %s", source(r.Word))
 		return
 	}
-	w.emitAt(st, kind, path.Clean(v.s), text)
+	name := path.Clean(v.s)
+	if text == "" && slices.ContainsFunc(w.s.conds, func(c cond) bool { return c.Path == name && !c.Want && (c.Op == "-e" || c.Op == "-f") }) {
+		w.emitAt(st, "touch", name)
+		return
+	}
+	w.emitAt(st, kind, name, text)
 }
 
 // printed is what a statement prints, where that is certain: the

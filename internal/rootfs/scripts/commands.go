@@ -21,9 +21,9 @@ var (
 	quiet = set(`echo printf sleep sync logger tput cd pwd wait hostname locale dmesg clear getopt`)
 
 	// query commands read. How they end is not known.
-	query = set(`grep egrep fgrep zgrep cut tr sort uniq head tail wc cat ls stat readlink realpath
+	query = set(`grep egrep fgrep zgrep cut tr head tail wc cat ls stat readlink realpath
 		basename dirname expr date uname mountpoint pidof pgrep ps ischroot cmp diff md5sum sha1sum sha256sum
-		dpkg-query dpkg-architecture mktemp tempfile getconf nproc tac rev seq od xxd namei df du
+		dpkg-query dpkg-architecture mktemp tempfile getconf nproc tac rev seq od namei df du
 		lsb_release lsattr findmnt arch tty who w runlevel kill pkill killall killall5 ldd file paste comm
 		join fold fmt nl column jobs times ulimit which ypwhich ypcat
 		pg_lsclusters paperconf kpsewhich ss lpstat lpinfo groups slappasswd pathfind zcat base64 phpquery`)

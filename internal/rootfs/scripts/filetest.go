@@ -99,6 +99,8 @@ func (w *walker) fileTest(op, p string) outcome {
 		return success
 	case volatile(p) || w.touched(p):
 		return maybe()
+	case w.script.Name != "postinst" && !topLevel.MatchString(p):
+		return maybe() // before the package is unpacked the tree is not the merged one
 	}
 	switch op {
 	case "-h":
@@ -145,6 +147,9 @@ func binaryTest(l, op, r value) outcome {
 }
 
 var manual = regexp.MustCompile(`/man/(?:[^/]+/)?man[0-9]/[^/]+$`)
+
+// topLevel are the folders and links that an image has from the start.
+var topLevel = regexp.MustCompile(`^/(?:bin|sbin|lib(?:o?32|x32|64)?)$`)
 
 var leftover = regexp.MustCompile(`\.(?:dpkg|ucf)-[a-z]+$`)
 

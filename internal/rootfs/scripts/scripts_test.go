@@ -72,6 +72,10 @@ func TestRecognised(t *testing.T) {
 		{"here-document", "while read d m; do [ -n \"$m\" ] || m=755; mkdir -m $m /usr/local/$d; done <<E\nshare\nbin 700\nE",
 			"mkdir -m 755 /usr/local/share\nmkdir -m 700 /usr/local/bin\n"},
 		{"written text", "cat > /etc/hello <<-EOF\n\tone\n\ttwo\n\tEOF\necho three >> /etc/hello", "write /etc/hello one\ntwo\n\nappend /etc/hello three\n\n"},
+		{"made empty", `if [ ! -f /etc/x ]; then : > /etc/x; fi; true >> /etc/y`, "touch /etc/x if [ ! -f /etc/x ]\nappend /etc/y \n"},
+		{"diversions", `dpkg-divert --package hello --add --rename --divert /bin/x.real /bin/x
+			dpkg-divert --package hello --add --no-rename --divert "/lib/$(uname -m)/x.usr-is-merged" "/lib/$(uname -m)/x"`,
+			"divert --package hello --add --rename --divert /bin/x.real /bin/x\n"},
 		{"ucf", `ucf --three-way --debconf-ok /usr/share/hello/conf /etc/hello.conf; ucfr hello /etc/hello.conf`, "cp /usr/share/hello/conf /etc/hello.conf\n"},
 		{"what no image keeps", `t=$(mktemp); echo x > "$t"; rm -f "$t"; mkdir -p /run/hello; echo hello > /dev/null`, ""},
 		{"patterns", `chmod 600 /etc/hello/*.key`, "chmod 600 /etc/hello/*.key\n"},
@@ -119,6 +123,11 @@ func TestUnknown(t *testing.T) {
 		{"perl", `perl -e 'unlink "/etc/x"'`, "perl"},
 		{"awk that writes", `awk '{print > "/etc/x"}' /etc/y`, "awk"},
 		{"awk that runs", `awk '{system("x")}' /etc/y`, "awk"},
+		{"sed that writes", `sed -n 'w /etc/x' /etc/y`, "sed"},
+		{"sort that writes", `sort -o /etc/x /etc/y`, "sort"},
+		{"temporary file", `t=$(mktemp); grep x /etc/y > $t; mv $t /etc/y`, "from a file that the script has written"},
+		{"function by condition", `if [ -e /etc/x ]; then f() { touch /etc/y; }; else f() { :; }; fi; f`, "defined twice"},
+		{"not debconf", `db_upgrade /var/lib/x`, "db_upgrade"},
 		{"sed in place", `sed -ri s/a/b/ /etc/x`, "sed"},
 		{"output to a file", `grep x /etc/passwd > /etc/y`, "writes to /etc/y"},
 		{"output of a block", `{ echo a; } > /etc/y`, "writes to /etc/y"},
@@ -171,7 +180,7 @@ func TestKinds(t *testing.T) {
 	if got := describe(res.Effects); got != want || len(res.Unknown) > 0 || len(res.Found) != 4 {
 		t.Errorf("effects\n%swant\n%sunknown %v, found %d", got, want, res.Unknown, len(res.Found))
 	}
-	for _, s := range []Script{script("postinst", "#!/usr/bin/perl\n"), script("postinst", ""), script("triggers", "interest\n"), script("triggers", "frobnicate x\n")} {
+	for _, s := range []Script{script("preinst", "#!/bin/sh\n[ -e /usr/bin/p ] || touch /etc/p"), script("postinst", "#!/usr/bin/perl\n"), script("postinst", ""), script("triggers", "interest\n"), script("triggers", "frobnicate x\n")} {
 		if res := Account([]Script{s}, nil); len(res.Unknown) != 1 {
 			t.Errorf("%s %q: recognised", s.Name, s.Text)
 		}

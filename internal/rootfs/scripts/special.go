@@ -48,7 +48,7 @@ func special(name string) func(*walker, command) outcome {
 		return effect("php_invoke")
 	case "xargs":
 		return (*walker).xargs
-	case "sed", "awk", "gawk", "mawk", "find":
+	case "sed", "awk", "gawk", "mawk", "find", "sort", "uniq":
 		return (*walker).filter
 	}
 	return nil
@@ -154,7 +154,13 @@ func (w *walker) dpkgTrigger(c command) outcome {
 	return success
 }
 
+// divert: a file of a package in the image may be meant, so the caller has to
+// know, save for the diversions that kept files from being lost while packages
+// moved from /lib to /usr/lib: they guard against packages of the release before.
 func (w *walker) divert(c command) outcome {
+	if strings.Contains(source(c.node), ".usr-is-merged") {
+		return success
+	}
 	for i := range c.args {
 		switch c.arg(i) {
 		case "--list", "--listpackage", "--truename":
@@ -266,8 +272,15 @@ func (w *walker) files(c command) outcome {
 		return success
 	}
 	paths, operands := 0, operandsOf(c.name, args)
-	for _, a := range operands {
-		if a == "/dev/null" && c.name == "install" || volatile(a) {
+	for i, a := range operands {
+		if a == "/dev/null" && c.name == "install" {
+			continue
+		}
+		if volatile(a) {
+			if i < len(operands)-1 && !volatile(operands[len(operands)-1]) && (c.name == "cp" || c.name == "mv" || c.name == "install") {
+				w.problem(c.node, "%s: from a file that the script has written", source(c.node))
+				return success
+			}
 			continue
 		}
 		paths++
@@ -276,7 +289,7 @@ func (w *walker) files(c command) outcome {
 			return success
 		}
 	}
-	if len(operands) > 0 && volatile(operands[len(operands)-1]) && c.name != "mv" || paths == 0 {
+	if paths == 0 || c.name == "cp" && volatile(operands[len(operands)-1]) {
 		return success
 	}
 	w.emit(c, c.name, args...)
@@ -354,13 +367,20 @@ func (w *walker) ucf(c command) outcome {
 
 var sedInPlace = regexp.MustCompile(`^(?:-[nErsuz]*i|--in-place)`)
 
+// sedWrites finds sed's commands that write and run: w file, W file, e command.
+var sedWrites = regexp.MustCompile(`(?:^|[;{}/0-9$]) *[wWe] +\S`)
+
 // filter commands read, unless their own language writes or runs something.
 func (w *walker) filter(c command) outcome {
 	for i, a := range c.args {
 		bad := !a.known && i == 0
 		switch c.name {
 		case "sed":
-			bad = bad || sedInPlace.MatchString(a.s)
+			bad = bad || sedInPlace.MatchString(a.s) || sedWrites.MatchString(a.s)
+		case "sort":
+			bad = strings.HasPrefix(a.s, "-o") || strings.HasPrefix(a.s, "--output")
+		case "uniq":
+			bad = !a.known || !strings.HasPrefix(a.s, "-")
 		case "find":
 			bad = bad || slices.Contains([]string{"-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprintf", "-fls"}, a.s)
 		case "awk", "gawk", "mawk":

@@ -141,6 +141,9 @@ func (w *walker) command(st *syntax.Stmt) (outcome, flow) {
 			w.problem(c, "function without a name")
 			return maybe(), next
 		}
+		if old := w.funcs[c.Name.Value]; old != nil && old != c.Body && len(w.s.conds) > 0 {
+			w.problem(c, "function %s is defined twice, under a condition", c.Name.Value)
+		}
 		w.funcs[c.Name.Value] = c.Body
 		return success, next
 	case *syntax.ForClause:
