@@ -117,8 +117,10 @@ func merged(a, b map[string]string) map[string]string {
 }
 
 // Digest is "sha256:" and the hex digest of everything in the definition that
-// can change the image. Two definitions with the same digest and the same lock
-// give the same image.
+// can change what is locked, the image's files or how it runs. Two definitions
+// with the same digest and the same lock give the same layers and configuration;
+// the description, of which only annotations tell, is not in it, so that
+// correcting its words outdates no lock.
 func (e *Effective) Digest() string {
 	b, err := json.Marshal(e) // map keys are sorted by encoding/json
 	if err != nil {

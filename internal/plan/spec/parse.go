@@ -1,11 +1,13 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -48,14 +50,14 @@ func parseInto(file string, data []byte, out any) error {
 	}
 	var root yaml.Node
 	if err := yaml.Load(data, &root); err != nil {
+		if strings.Contains(err.Error(), "no documents in stream") { // the module has no value for it
+			return &Error{File: file, Text: "the file is empty: expected a mapping with at least `name`"}
+		}
 		return yamlErrors(file, err)
 	}
 	doc := &root
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 		doc = doc.Content[0]
-	}
-	if doc.Kind == 0 {
-		return &Error{File: file, Text: "the file is empty: expected a mapping with at least `name`"}
 	}
 	c := checker{file: file}
 	c.check(doc, reflect.TypeOf(out).Elem(), "")
@@ -68,7 +70,7 @@ func parseInto(file string, data []byte, out any) error {
 			v.validate(&c)
 		}
 	}
-	return errors.Join(c.errs...)
+	return errors.Join(c.inOrder()...)
 }
 
 func yamlErrors(file string, err error) error {
@@ -106,6 +108,16 @@ func (c *checker) addf(n *yaml.Node, format string, args ...any) {
 	c.errs = append(c.errs, e)
 }
 
+// inOrder lists what was found from the top of the file down, whatever order
+// maps were looked at in.
+func (c *checker) inOrder() []error {
+	slices.SortStableFunc(c.errs, func(a, b error) int {
+		x, y := a.(*Error), b.(*Error)
+		return cmp.Or(x.Line-y.Line, x.Column-y.Column, strings.Compare(x.Text, y.Text))
+	})
+	return c.errs
+}
+
 // check holds node n, found at the key path at, against type t.
 func (c *checker) check(n *yaml.Node, t reflect.Type, at string) {
 	for n.Kind == yaml.AliasNode && n.Alias != nil {
@@ -136,6 +148,10 @@ func (c *checker) check(n *yaml.Node, t reflect.Type, at string) {
 			return
 		}
 		for i, item := range n.Content {
+			if item.Kind == yaml.ScalarNode && item.Tag == "!!null" {
+				c.addf(item, "%s[%d]: empty: write the item, or take its dash away", at, i)
+				continue
+			}
 			c.check(item, t.Elem(), fmt.Sprintf("%s[%d]", at, i))
 		}
 	default:

@@ -60,9 +60,9 @@ type Section struct {
 	// Env are environment variables; they add to those of `from`.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
 	// Entrypoint is the command that the image runs.
-	Entrypoint []string `yaml:"entrypoint" json:"entrypoint,omitempty"`
+	Entrypoint []string `yaml:"entrypoint" json:"entrypoint,omitzero"`
 	// Cmd holds the default arguments of the entrypoint.
-	Cmd []string `yaml:"cmd" json:"cmd,omitempty"`
+	Cmd []string `yaml:"cmd" json:"cmd,omitzero"`
 	// Workdir is the working folder; default `/`, in nonroot variants the
 	// user's home.
 	Workdir string `yaml:"workdir" json:"workdir,omitempty"`
@@ -98,7 +98,7 @@ type Debug struct {
 	// Env are environment variables of the debug variants.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
 	// Shell is the entrypoint of debug variants whose image has none.
-	Shell []string `yaml:"shell" json:"shell,omitempty"`
+	Shell []string `yaml:"shell" json:"shell,omitzero"`
 	// Allow lists findings of the closure checks that are accepted.
 	Allow []Allowance `yaml:"allow" json:"allow,omitempty"`
 }

@@ -1,9 +1,14 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
+	"regexp"
 	"strings"
+
+	"distroless/internal/debian/relation"
 )
 
 // validate checks what the shape alone cannot say.
@@ -21,12 +26,21 @@ func (d *Definition) validate(c *checker) {
 		}
 		s.validate(c, "distros", name)
 	}
+	if len(d.Distros) == 0 {
+		c.addf(c.find("name"), "no `distros`: expected those that the image is for, such as `distros: {debian13: {}}`")
+	}
 	d.Section.validate(c)
 }
 
 func (s *Section) validate(c *checker, at ...string) {
 	where := func(keys ...string) []string { return append(append([]string(nil), at...), keys...) }
 	validateParts(c, where, s.Omit, s.Slices, s.Scripts, s.Allow)
+	validatePackages(c, where, s.Packages)
+	for i, a := range s.Archs {
+		if _, err := ParseArch(a); err != nil {
+			c.addf(c.find(where("archs", fmt.Sprint(i))...), "archs: %v", err)
+		}
+	}
 	for i, f := range s.Contents {
 		f.validate(c, where("contents", fmt.Sprint(i)))
 	}
@@ -34,10 +48,16 @@ func (s *Section) validate(c *checker, at ...string) {
 		if u.Name == "" || strings.ContainsAny(u.Name, ":\n") || strings.ContainsAny(u.Home+u.Shell, ":\n") {
 			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %q: name, home and shell must not be empty or hold ':'", u.Name)
 		}
+		if u.UID < 0 || u.GID < 0 {
+			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %s: uid and gid must not be negative", u.Name)
+		}
 	}
 	for i, g := range s.Accounts.Groups {
 		if g.Name == "" || strings.ContainsAny(g.Name, ":\n") {
 			c.addf(c.find(where("accounts", "groups", fmt.Sprint(i))...), "group %q: the name must not be empty or hold ':'", g.Name)
+		}
+		if g.GID < 0 {
+			c.addf(c.find(where("accounts", "groups", fmt.Sprint(i))...), "group %s: gid must not be negative", g.Name)
 		}
 	}
 	for k := range s.Env {
@@ -48,11 +68,32 @@ func (s *Section) validate(c *checker, at ...string) {
 	if s.Workdir != "" && !absolute(s.Workdir) {
 		c.addf(c.find(where("workdir")...), "workdir: %q, expected an absolute path", s.Workdir)
 	}
+	if s.User != "" && !userRE.MatchString(s.User) {
+		c.addf(c.find(where("user")...), "user: %q, expected a number or number:number, as in \"1000\" or \"1000:1000\"", s.User)
+	}
 	if d := s.Debug; d != nil {
 		in := func(keys ...string) []string { return where(append([]string{"debug"}, keys...)...) }
 		validateParts(c, in, d.Omit, d.Slices, d.Scripts, d.Allow)
+		validatePackages(c, in, d.Packages)
 		if d.Applets != "" && !absolute(d.Applets) {
 			c.addf(c.find(in("applets")...), "applets: %q, expected an absolute path", d.Applets)
+		}
+	}
+}
+
+var (
+	userRE   = regexp.MustCompile(`^[0-9]+(:[0-9]+)?$`)
+	digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+)
+
+func validatePackages(c *checker, where func(...string) []string, packages []string) {
+	for i, p := range packages {
+		groups, err := relation.Parse(p)
+		if err == nil && len(groups) == 0 {
+			err = errors.New("empty")
+		}
+		if err != nil {
+			c.addf(c.find(where("packages", fmt.Sprint(i))...), "packages[%d]: %v: expected a name, or a relation as in Depends: libc6 (>= 2.41)", i, err)
 		}
 	}
 }
@@ -81,7 +122,7 @@ func validateParts(c *checker, where func(...string) []string, omit []Omission, 
 	}
 	for i, s := range scripts {
 		need(s.Package != "" && s.Script != "", "scripts", i, "no `package` or no `script`")
-		need(strings.HasPrefix(s.Digest, "sha256:"), "scripts", i, "no `digest: sha256:...`: take the lines that the failing build prints")
+		need(digestRE.MatchString(s.Digest), "scripts", i, "no `digest: sha256:...`: take the lines that the failing build prints")
 		need(s.Effect != "", "scripts", i, "no `effect`: expected none, or what the build does in its place")
 		need(s.Reason != "", "scripts", i, "no `reason`")
 	}
@@ -107,6 +148,9 @@ func (f *Content) validate(c *checker, at []string) {
 	}
 	if f.Mode != "" && !modeRE.MatchString(f.Mode) {
 		c.addf(n, "contents: %s: mode %q, expected octal such as \"0644\"", f.Path, f.Mode)
+	}
+	if f.Source != "" && !fs.ValidPath(path.Clean(f.Source)) {
+		c.addf(n, "contents: %s: source %q, expected a path below the definition's folder", f.Path, f.Source)
 	}
 	if f.UID < 0 || f.GID < 0 {
 		c.addf(n, "contents: %s: uid and gid must not be negative", f.Path)
