@@ -9,6 +9,9 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
+// umask is where the mask is kept, a name that no variable has.
+const umask = "the umask"
+
 // command is one simple command with its arguments expanded.
 type command struct {
 	name string // without the folder of a standard place
@@ -175,8 +178,8 @@ func (w *walker) builtin(c command) (outcome, flow, bool) {
 	case "trap":
 		return w.trap(c), next, true
 	case "umask":
-		if m := strings.TrimLeft(c.arg(0), "0"); len(c.args) > 0 && m != "22" {
-			w.problem(c.node, "%s", source(c.node))
+		if len(c.args) > 0 {
+			w.s.vars[umask] = c.args[0]
 		}
 		return success, next, true
 	case "export", "readonly", "local":

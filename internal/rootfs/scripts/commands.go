@@ -53,7 +53,7 @@ var (
 
 // regenerated are the effects whose result depends on the whole image alone:
 // to bring one about once more than a script would have done changes nothing.
-var regenerated = set(`ldconfig ca-certificates java-certificates py3compile cache sysusers tmpfiles`)
+var regenerated = set(`ldconfig ca-certificates java-certificates py3compile cache sysusers tmpfiles php_invoke`)
 
 // understood reports whether a command is one of the above, by its name or
 // its path in a standard place.

@@ -168,7 +168,7 @@ func (w *walker) made(op, p string) bool {
 		case "touch", "write":
 			return len(e.If) == 0 && (op == "-e" || op == "-f")
 		case "cp":
-			return len(e.If) == 0 && op == "-e" && e.Args[len(e.Args)-1] == p
+			return len(e.If) == 0 && (op == "-e" || op == "-f") && e.Args[len(e.Args)-1] == p
 		}
 		return false
 	}
@@ -197,6 +197,10 @@ func (w *walker) touched(p string) bool {
 			case "chmod":
 				if same {
 					return true
+				}
+			case "rm", "touch", "write", "append":
+				if same || below {
+					return true // what lies above is there before and after
 				}
 			default:
 				if same || below || above {

@@ -76,6 +76,7 @@ func TestRecognised(t *testing.T) {
 		{"diversions", `dpkg-divert --package hello --add --rename --divert /bin/x.real /bin/x
 			dpkg-divert --package hello --add --no-rename --divert "/lib/$(uname -m)/x.usr-is-merged" "/lib/$(uname -m)/x"`,
 			"divert --package hello --add --rename --divert /bin/x.real /bin/x\n"},
+		{"mask", `(umask 077; touch /etc/x); touch /etc/y`, "touch /etc/x\nchmod 600 /etc/x\ntouch /etc/y\n"},
 		{"ucf", `ucf --three-way --debconf-ok /usr/share/hello/conf /etc/hello.conf; ucfr hello /etc/hello.conf`, "cp /usr/share/hello/conf /etc/hello.conf\n"},
 		{"what no image keeps", `t=$(mktemp); echo x > "$t"; rm -f "$t"; mkdir -p /run/hello; echo hello > /dev/null`, ""},
 		{"patterns", `chmod 600 /etc/hello/*.key`, "chmod 600 /etc/hello/*.key\n"},
@@ -140,7 +141,8 @@ func TestUnknown(t *testing.T) {
 		{"relative path", `cd /etc; touch x`, "want absolute paths"},
 		{"settings", `. /etc/default/x; touch $FILE`, "an argument is not known"},
 		{"unknown file", `. /usr/lib/hello/functions`, "/usr/lib/hello/functions"},
-		{"mask", `umask 077; touch /etc/x`, "umask 077"},
+		{"mask", `umask "$(cat /etc/y)"; touch /etc/x`, "umask"},
+		{"mask and options", `umask 077; mkdir -p /etc/x/y`, "umask"},
 		{"changed once", `x=/etc/a; if grep -q x /etc/y; then x=/etc/b; fi; touch $x`, "an argument is not known"},
 		{"changed in a loop", `x=/etc/a; while read l; do x=$l; done < /etc/y; touch $x`, "an argument is not known"},
 		{"endless recursion", `f() { f; }; f`, "deep"},

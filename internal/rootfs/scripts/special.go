@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"distroless/internal/debian/version"
@@ -293,7 +294,26 @@ func (w *walker) files(c command) outcome {
 		return success
 	}
 	w.emit(c, c.name, args...)
+	if c.name == "touch" || c.name == "mkdir" {
+		w.mask(c, operands)
+	}
 	return success
+}
+
+// mask adds the mode that a new file or directory has under a umask other
+// than the usual one.
+func (w *walker) mask(c command, paths []string) {
+	v, set := w.s.vars[umask]
+	m, err := strconv.ParseUint(v.s, 8, 12)
+	switch {
+	case !set || v.known && m == 0o022:
+	case !v.known || err != nil || len(paths) != len(c.args):
+		w.problem(c.node, "%s: with a umask that is not followed", source(c.node))
+	case c.name == "touch":
+		w.emit(c, "chmod", append([]string{strconv.FormatUint(0o666&^m, 8)}, paths...)...)
+	default:
+		w.emit(c, "chmod", append([]string{strconv.FormatUint(0o777&^m, 8)}, paths...)...)
+	}
 }
 
 // onlyVolatile reports whether all paths of a command lie where nothing is
