@@ -183,59 +183,109 @@ func Read(file string) (*Lock, error) {
 }
 
 // Parse reads the text of a lock file. Unknown fields, unsorted or doubled
-// packages and values that could not have been written are errors.
+// packages, cells given twice and values that could not have been written are
+// errors.
 func Parse(data []byte) (*Lock, error) {
 	if len(data) > maxSize {
 		return nil, fmt.Errorf("more than %d bytes", maxSize)
 	}
-	var file struct {
-		Version int              `json:"version"`
-		Cells   map[string]*Cell `json:"cells"`
+	p := &parser{data: data, dec: json.NewDecoder(bytes.NewReader(data)), lock: &Lock{Cells: map[Key]*Cell{}}}
+	p.dec.DisallowUnknownFields()
+	if err := p.object(func(key string) error {
+		switch key {
+		case "version":
+			return p.value(&p.version)
+		case "cells":
+			return p.object(p.cell)
+		}
+		return fmt.Errorf("unknown key %q, expected version and cells", key)
+	}); err != nil {
+		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&file); err != nil {
-		return nil, where(data, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := p.dec.Token(); err != io.EOF {
 		return nil, errors.New("text after the end of the document")
 	}
-	if file.Version != Version {
-		return nil, fmt.Errorf("version %d, this program reads version %d", file.Version, Version)
+	if p.version != Version {
+		return nil, fmt.Errorf("version %d, this program reads version %d", p.version, Version)
 	}
-	l := &Lock{Cells: make(map[Key]*Cell, len(file.Cells))}
-	for _, s := range slices.Sorted(maps.Keys(file.Cells)) {
-		k, err := ParseKey(s)
-		if err != nil {
-			return nil, err
-		}
-		c := file.Cells[s]
-		if c == nil {
-			return nil, fmt.Errorf("cell %s: empty", s)
-		}
-		if err := c.validate(); err != nil {
-			return nil, fmt.Errorf("cell %s: %w", s, err)
-		}
-		l.Cells[k] = c
-	}
-	return l, nil
+	return p.lock, nil
 }
 
-// where adds the line to a JSON error.
-func where(data []byte, err error) error {
-	offset := int64(-1)
+// parser reads a lock value by value, since a mapping read as a whole would not
+// tell that it has a key twice, as a bad merge leaves it.
+type parser struct {
+	data    []byte
+	dec     *json.Decoder
+	version int
+	lock    *Lock
+}
+
+// object calls f with every key of an object; f reads the value.
+func (p *parser) object(f func(key string) error) error {
+	start, err := p.dec.Token()
+	if err == nil && start != json.Delim('{') {
+		return fmt.Errorf("line %d: %v, expected an object", p.line(p.dec.InputOffset()), start)
+	}
+	for err == nil && p.dec.More() {
+		var key json.Token
+		if key, err = p.dec.Token(); err != nil {
+			break
+		}
+		if err := f(key.(string)); err != nil { // a key is a string, or Token fails
+			return err
+		}
+	}
+	if err == nil {
+		_, err = p.dec.Token()
+	}
+	return p.where(err, 0)
+}
+
+func (p *parser) value(v any) error {
+	start := p.dec.InputOffset()
+	return p.where(p.dec.Decode(v), start)
+}
+
+func (p *parser) cell(name string) error {
+	k, err := ParseKey(name)
+	if err != nil {
+		return err
+	}
+	if p.lock.Cells[k] != nil {
+		return fmt.Errorf("cell %s: given twice", name)
+	}
+	var c *Cell
+	if err := p.value(&c); err != nil {
+		return err
+	}
+	if c == nil {
+		return fmt.Errorf("cell %s: empty", name)
+	}
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("cell %s: %w", name, err)
+	}
+	p.lock.Cells[k] = c
+	return nil
+}
+
+// where adds the line to a JSON error. start is where the value begins that
+// was read, since errors about types count from there.
+func (p *parser) where(err error, start int64) error {
 	var syn *json.SyntaxError
 	var typ *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syn):
-		offset = syn.Offset
+		return fmt.Errorf("line %d: %w", p.line(syn.Offset), err)
 	case errors.As(err, &typ):
-		offset = typ.Offset
+		return fmt.Errorf("line %d: %w", p.line(start+typ.Offset), err)
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
 	}
-	if offset < 0 || offset > int64(len(data)) {
-		return err
-	}
-	return fmt.Errorf("line %d: %w", 1+bytes.Count(data[:offset], []byte("\n")), err)
+	return err
+}
+
+func (p *parser) line(offset int64) int {
+	return 1 + bytes.Count(p.data[:min(max(offset, 0), int64(len(p.data)))], []byte("\n"))
 }
 
 var (
@@ -264,6 +314,17 @@ func (c *Cell) validate() error {
 func (p *Package) validate() error {
 	clean := filepath.ToSlash(filepath.Clean(p.Path))
 	switch {
+	if c.SourceDateEpoch != nil && *c.SourceDateEpoch < 0 {
+		return fmt.Errorf("source-date-epoch %d: expected seconds since 1970", *c.SourceDateEpoch)
+	}
+	for _, s := range c.Archive {
+		if s.Suite == "" {
+			return errors.New("archive: a suite without a name")
+		}
+		if !hexRE.MatchString(s.Release) {
+			return fmt.Errorf("archive: suite %s: release %q: not 64 hex digits", s.Suite, s.Release)
+		}
+	}
 	case !nameRE.MatchString(p.Name):
 		return fmt.Errorf("package %q: not a package's name", p.Name)
 	case p.Version == "" || p.Arch == "":
