@@ -105,10 +105,10 @@ func (r *Result) Err() error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "check the tree: %d findings", len(r.Findings))
-	if len(r.Findings) == 1 {
+	b.WriteString("check the tree: 1 finding")
+	if n := len(r.Findings); n > 1 {
 		b.Reset()
-		b.WriteString("check the tree: 1 finding")
+		fmt.Fprintf(&b, "check the tree: %d findings", n)
 	}
 	for i, f := range r.Findings {
 		if i == maxListed {

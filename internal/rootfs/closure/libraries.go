@@ -81,21 +81,31 @@ func (c *checker) judge(p *process, reached map[string]bool) {
 		reached[o.node.Path] = true
 	}
 	for _, m := range p.missing {
-		by := ""
-		if m.object != main {
-			by = " (loaded by " + main.node.Path + ")"
-		}
-		if m.other != "" {
-			c.report(Library, &m.object.node, m.name, "it needs %s%s, and %s is no library for %s: put the right one in its place", m.name, by, m.other, main.info.Machine)
-			continue
-		}
-		c.report(Library, &m.object.node, m.name, "it needs %s%s, which ld.so does not find in the image: add the package that ships it, or drop this file with a slice", m.name, by)
+		c.reportMissing(main, m)
 	}
 	if !usesMusl(main.info) {
 		for _, o := range p.objects {
 			c.checkVersions(p, o)
 		}
 	}
+}
+
+// reportMissing says what is known of a library that ld.so does not find.
+func (c *checker) reportMissing(main *object, m unmet) {
+	by := ""
+	if m.object != main {
+		by = " (loaded by " + main.node.Path + ")"
+	}
+	if m.other != "" {
+		c.report(Library, &m.object.node, m.name, "it needs %s%s, and %s is no library for %s: put the right one in its place", m.name, by, m.other, main.info.Machine)
+		return
+	}
+	if at, ok := c.anywhere(m.object, m.name); ok {
+		c.report(Library, &m.object.node, m.name, "it needs %s%s, and ld.so does not look in %s, where it lies (%s): name that directory in /etc/ld.so.conf.d with a cache made of it, or in LD_LIBRARY_PATH",
+			m.name, by, parent(at.Path), at.Owner)
+		return
+	}
+	c.report(Library, &m.object.node, m.name, "it needs %s%s, which is not in the image: add the package that ships it, or drop this file with a slice", m.name, by)
 }
 
 // checkVersions compares the versions that an object needs with those of the
@@ -150,8 +160,8 @@ func (c *checker) neighbour(o *object, name string) (Node, bool) {
 	return Node{}, false
 }
 
-// anywhere is any library of that name, for programs of musl. Its loader is the
-// C library too.
+// anywhere is any library of that name: all that is asked for programs of
+// musl, whose loader is the C library too.
 func (c *checker) anywhere(o *object, name string) (Node, bool) {
 	for _, n := range c.libraries(name) {
 		if n.ELF.Class == o.info.Class && n.ELF.Machine == o.info.Machine {

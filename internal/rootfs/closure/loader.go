@@ -6,7 +6,7 @@ import (
 	"distroless/internal/rootfs/elf"
 )
 
-// triplets are the names of Debian's library directories, by architecture. See
+// triplet is the name of an architecture's library directories. See
 // dpkg-architecture(1).
 func triplet(arch string) string {
 	switch arch {
@@ -145,50 +145,52 @@ func (p *process) fits(n Node) bool {
 // search returns the library that ld.so finds for a name that o needs, and the
 // path at which it finds it. other is a file of that name that does not fit.
 func (p *process) search(o *object, name string) (found Node, asked, other string) {
-	try := func(path string) bool {
+	for _, path := range p.candidates(o, name) {
 		n, err := p.c.resolve(path)
-		if err != nil {
-			return false
-		}
-		if !p.fits(n) {
+		switch {
+		case err != nil:
+		case p.fits(n):
+			return n, path, ""
+		default:
 			other = n.Path
-			return false
 		}
-		found, asked = n, path
-		return true
 	}
+	return Node{}, "", other
+}
+
+// candidates are the paths that ld.so tries, in its order: see ld.so(8).
+func (p *process) candidates(o *object, name string) []string {
 	if strings.Contains(name, "/") {
-		try(p.expand(o, name))
-		return found, asked, other
+		return []string{p.expand(o, name)}
 	}
-	inDirs := func(at *object, dirs []string) bool {
+	var out []string
+	in := func(at *object, dirs []string) {
 		for _, d := range dirs {
-			if d = p.expand(at, d); strings.HasPrefix(d, "/") && try(strings.TrimSuffix(d, "/")+"/"+name) {
-				return true
+			// A relative one depends on the working directory.
+			if d = p.expand(at, d); strings.HasPrefix(d, "/") {
+				out = append(out, strings.TrimSuffix(d, "/")+"/"+name)
 			}
 		}
-		return false
 	}
 	if o.info.RunPath == nil {
 		for at := o; at != nil; at = at.loader {
-			if at.info.RunPath == nil && inDirs(at, at.info.RPath) {
-				return found, asked, other
+			if at.info.RunPath == nil {
+				in(at, at.info.RPath)
 			}
 		}
 	}
-	if inDirs(o, p.c.opts.LibraryPath) || inDirs(o, o.info.RunPath) {
-		return found, asked, other
-	}
+	in(o, p.c.opts.LibraryPath)
+	in(o, o.info.RunPath)
 	noDefault := o.info.Flags1&elf.FlagNoDefaultLib != 0
 	for _, path := range p.c.opts.Cache[name] {
-		if !(noDefault && p.isDefault(path)) && try(path) {
-			return found, asked, other
+		if !noDefault || !p.isDefault(path) {
+			out = append(out, path)
 		}
 	}
 	if !noDefault {
-		inDirs(o, p.dirs)
+		in(o, p.dirs)
 	}
-	return found, asked, other
+	return out
 }
 
 func (p *process) isDefault(path string) bool {

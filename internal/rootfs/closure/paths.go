@@ -51,8 +51,8 @@ func (c *checker) checkLink(n *Node) {
 	if !errors.As(err, &end) || c.exempt(end.Path) {
 		return
 	}
-	if end.Path == n.Path {
-		c.report(Link, n, n.Target, "the link to %s %s: drop it with a slice", n.Target, strings.TrimPrefix(end.Fact, "is a link "))
+	if n.Target == "" {
+		c.report(Link, n, "", "it is a link without a target: drop it with a slice")
 		return
 	}
 	c.report(Link, n, n.Target, "it links to %s, but %s: add what ships that, drop the link with a slice, or exempt the place", n.Target, end)

@@ -225,9 +225,9 @@ func (p *parser) dynamic() error {
 	p.info.Dynamic = true
 	type name struct{ tag, off uint64 }
 	var names []name
-	step := p.info.Class / 4
-	for off := uint64(0); off+uint64(step) <= p.dyn.size; off += uint64(step) {
-		b, err := p.at(int64(p.dyn.off+off), step)
+	step := uint64(p.info.Class / 4)
+	for off := uint64(0); off+step <= p.dyn.size; off += step {
+		b, err := p.at(int64(p.dyn.off+off), int(step))
 		if err != nil {
 			return err
 		}
@@ -247,18 +247,22 @@ func (p *parser) dynamic() error {
 		if err != nil {
 			return err
 		}
-		switch n.tag {
-		case dtNeeded:
-			p.info.Needed = append(p.info.Needed, s)
-		case dtSoname:
-			p.info.Soname = s
-		case dtRPath:
-			p.info.RPath = strings.Split(s, ":")
-		case dtRunPath:
-			p.info.RunPath = strings.Split(s, ":")
-		}
+		p.named(n.tag, s)
 	}
 	return nil
+}
+
+func (p *parser) named(tag uint64, s string) {
+	switch tag {
+	case dtNeeded:
+		p.info.Needed = append(p.info.Needed, s)
+	case dtSoname:
+		p.info.Soname = s
+	case dtRPath:
+		p.info.RPath = strings.Split(s, ":")
+	case dtRunPath:
+		p.info.RunPath = strings.Split(s, ":")
+	}
 }
 
 func (p *parser) entry(tag, val uint64) {

@@ -19,43 +19,59 @@ func archiveBase(t *testing.T) string {
 	if s := os.Getenv("DISTROLESS_ARCHIVE"); s != "" {
 		return strings.TrimSuffix(s, "/")
 	}
-	files, err := filepath.Glob("/etc/apt/sources.list.d/*.sources")
+	const sources = "/etc/apt/sources.list.d/debian.sources"
+	text, err := os.ReadFile(sources)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("look for the archive: %v: set DISTROLESS_ARCHIVE", err)
 	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			if uri, ok := strings.CutPrefix(line, "URIs:"); ok {
-				return strings.TrimSuffix(strings.Fields(uri)[0], "/")
-			}
+	for line := range strings.Lines(string(text)) {
+		if uri, ok := strings.CutPrefix(line, "URIs:"); ok {
+			return strings.TrimSuffix(strings.Fields(uri)[0], "/")
 		}
 	}
-	t.Fatal("look for the archive: no apt source in /etc/apt/sources.list.d: set DISTROLESS_ARCHIVE")
+	t.Fatalf("look for the archive: no URIs in %s: set DISTROLESS_ARCHIVE", sources)
 	return ""
 }
 
-// get fetches a file of the archive into the machine's cache, once.
+// get fetches a file of the archive into the machine's cache. An index is
+// asked for anew each time, since its packages leave the archive.
 func get(t *testing.T, path string) string {
+	t.Helper()
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()
 	}
 	name := filepath.Join(dir, "distroless-tests", strings.ReplaceAll(path, "/", "_"))
-	if _, err := os.Stat(name); err == nil {
-		return name
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, archiveBase(t)+"/"+path, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	resp, err := http.Get(archiveBase(t) + "/" + path)
+	if st, err := os.Stat(name); err == nil {
+		if strings.HasSuffix(path, ".deb") {
+			return name
+		}
+		req.Header.Set("If-Modified-Since", st.ModTime().UTC().Format(http.TimeFormat))
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch {
+	case resp.StatusCode == http.StatusNotModified:
+		return name
+	case resp.StatusCode == http.StatusNotFound && strings.HasPrefix(path, "dists/"):
+		t.Skipf("the archive has no %s", path)
+	case resp.StatusCode != http.StatusOK:
 		t.Fatalf("fetch %s: %s", path, resp.Status)
 	}
+	keep(t, name, resp)
+	return name
+}
+
+// keep writes a file as a whole or not at all, as old as the archive says.
+func keep(t *testing.T, name string, resp *http.Response) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +85,14 @@ func get(t *testing.T, path string) string {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if at, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
+		if err := os.Chtimes(f.Name(), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Rename(f.Name(), name); err != nil {
 		t.Fatal(err)
 	}
-	return name
 }
 
 // index finds packages in the archive: name to version and path.

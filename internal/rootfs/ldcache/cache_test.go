@@ -307,6 +307,27 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// An image whose libraries all lie where ld.so looks anyway needs no cache.
+func TestNeeded(t *testing.T) {
+	for _, c := range []struct {
+		lib  string
+		want bool
+	}{
+		{"/usr/lib/x86_64-linux-gnu/liba.so.1", false}, {"/usr/lib/liba.so.1", false},
+		{"/usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/liba.so.1", false},
+		{"/opt/a/liba.so.1", true}, {"/opt/a/glibc-hwcaps/x86-64-v3/liba.so.1", true},
+	} {
+		m := tree(lib(c.lib, "liba.so.1"), link("/lib", "usr/lib")).conf("/etc/ld.so.conf", "/opt/a\n")
+		cache, err := Scan(m, trixie)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cache.Needed(); got != c.want || len(cache.Entries) != 1 {
+			t.Errorf("%s: %v, %+v", c.lib, got, cache.Entries)
+		}
+	}
+}
+
 func FuzzConf(f *testing.F) {
 	for _, s := range []string{"", "/opt/a\n", "include /etc/*.d/*", "include x [a-", "hwcap 1 x", "include /etc/ld.so.conf", "/a=libc6\x00#", "include ../../*/..//[!a]?\\*"} {
 		f.Add(s)

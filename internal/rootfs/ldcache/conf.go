@@ -28,6 +28,7 @@ type directory struct {
 	path  string // as it was given; the cache's paths begin with it
 	real  string // without links
 	hwcap string // of one below glibc-hwcaps
+	extra bool   // none that ld.so searches by itself
 }
 
 // scanner gathers directories and libraries.
@@ -202,6 +203,10 @@ func (s *scanner) addDir(line string) {
 }
 
 func (s *scanner) addOnce(d directory) bool {
+	d.extra = !slices.ContainsFunc(s.builtin(), func(b string) bool {
+		n, err := closure.Resolve(s.tree, b)
+		return err == nil && (d.real == n.Path || d.hwcap != "" && d.real == n.Path+"/"+hwcapsDir+"/"+d.hwcap)
+	})
 	if slices.ContainsFunc(s.dirs, func(have directory) bool { return have.real == d.real }) {
 		return false
 	}

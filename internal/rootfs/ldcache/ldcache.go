@@ -14,6 +14,7 @@ package ldcache
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,10 @@ type Entry struct {
 	// in, as "x86-64-v3"; "" for one that runs on every machine.
 	Hwcap string
 
+	// Extra says that ld.so finds it through the cache alone: the directory
+	// is none of those that it searches by itself.
+	Extra bool
+
 	isaLevel  uint32 // of one with a Hwcap: highest x86 level needed, from 0
 	osVersion uint32 // oldest kernel; glibc 2.31 alone notes it
 }
@@ -83,6 +88,12 @@ func (c *Cache) Paths() map[string][]string {
 		}
 	}
 	return m
+}
+
+// Needed reports whether some library is found through the cache alone. A tree
+// without such runs the same without a cache.
+func (c *Cache) Needed() bool {
+	return slices.ContainsFunc(c.Entries, func(e Entry) bool { return e.Extra })
 }
 
 // target is what is known of an architecture and a glibc.

@@ -73,7 +73,7 @@ func (s *scanner) scan(d directory) error {
 			file = l.name
 		}
 		s.cache.Entries = append(s.cache.Entries, Entry{
-			Name: l.soname, Path: d.path + "/" + file, Flags: l.flags, Hwcap: d.hwcap,
+			Name: l.soname, Path: d.path + "/" + file, Flags: l.flags, Hwcap: d.hwcap, Extra: d.extra,
 			isaLevel: l.isaLevel, osVersion: l.osVersion,
 		})
 	}
@@ -132,17 +132,17 @@ func (s *scanner) isTemporary(name string) bool {
 
 // Kinds of libraries. See sysdeps/generic/ldconfig.h.
 const (
-	flagELF        int32 = 0x0001
-	flagLibc6      int32 = 0x0003
-	flagX8664      int32 = 0x0300
-	flagS390       int32 = 0x0400
-	flagPowerPC    int32 = 0x0500
-	flagX32        int32 = 0x0800
-	flagARMHard    int32 = 0x0900
-	flagAArch64    int32 = 0x0a00
-	flagARMSoft    int32 = 0x0b00
-	flagRISCVSoft  int32 = 0x0f00
-	flagRISCVHard2 int32 = 0x1000 // double precision
+	flagELF         int32 = 0x0001
+	flagLibc6       int32 = 0x0003
+	flagX8664       int32 = 0x0300
+	flagS390        int32 = 0x0400
+	flagPowerPC     int32 = 0x0500
+	flagX32         int32 = 0x0800
+	flagARMHard     int32 = 0x0900
+	flagAArch64     int32 = 0x0a00
+	flagARMSoft     int32 = 0x0b00
+	flagRISCVSoft   int32 = 0x0f00
+	flagRISCVDouble int32 = 0x1000
 )
 
 // flags is process_elf_file of each architecture's readelflib.c; false for a
@@ -204,7 +204,7 @@ func riscvFlags(e uint32) (int32, bool) {
 	case 0:
 		return flagLibc6 | flagRISCVSoft, true
 	case 4:
-		return flagLibc6 | flagRISCVHard2, true
+		return flagLibc6 | flagRISCVDouble, true
 	}
 	return 0, false
 }
