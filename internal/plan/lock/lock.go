@@ -298,22 +298,6 @@ func (c *Cell) validate() error {
 	if !digestRE.MatchString(c.Definition) {
 		return fmt.Errorf("definition %q: not a digest", c.Definition)
 	}
-	for _, list := range [][]Package{c.Packages, c.Debug} {
-		for i := range list {
-			if err := list[i].validate(); err != nil {
-				return err
-			}
-			if i > 0 && list[i-1].Name >= list[i].Name {
-				return fmt.Errorf("package %s: out of order or given twice", list[i].Name)
-			}
-		}
-	}
-	return nil
-}
-
-func (p *Package) validate() error {
-	clean := filepath.ToSlash(filepath.Clean(p.Path))
-	switch {
 	if c.SourceDateEpoch != nil && *c.SourceDateEpoch < 0 {
 		return fmt.Errorf("source-date-epoch %d: expected seconds since 1970", *c.SourceDateEpoch)
 	}
@@ -325,6 +309,32 @@ func (p *Package) validate() error {
 			return fmt.Errorf("archive: suite %s: release %q: not 64 hex digits", s.Suite, s.Release)
 		}
 	}
+	for _, list := range [][]Package{c.Packages, c.Debug} {
+		for i := range list {
+			if err := list[i].validate(); err != nil {
+				return err
+			}
+			if i > 0 && list[i-1].Name >= list[i].Name {
+				return fmt.Errorf("package %s: out of order or given twice", list[i].Name)
+			}
+		}
+	}
+	for _, w := range c.Waivers {
+		if w.Relation == "" || w.Reason == "" {
+			return fmt.Errorf("waiver of %s: no relation or no reason", w.Package)
+		}
+	}
+	for _, l := range c.Layers {
+		if !slices.ContainsFunc(c.Packages, func(p Package) bool { return p.SourceName() == l }) {
+			return fmt.Errorf("layers: no package of the cell is made from %q", l)
+		}
+	}
+	return nil
+}
+
+func (p *Package) validate() error {
+	clean := filepath.ToSlash(filepath.Clean(p.Path))
+	switch {
 	case !nameRE.MatchString(p.Name):
 		return fmt.Errorf("package %q: not a package's name", p.Name)
 	case p.Version == "" || p.Arch == "":
