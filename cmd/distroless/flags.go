@@ -20,6 +20,7 @@ import (
 	"distroless/internal/oci/layer"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
+	"distroless/internal/upstream"
 )
 
 // common are the flags that every command which resolves or builds has.
@@ -122,6 +123,7 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	se.Builder = build.New(build.Options{
 		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, Epoch: epoch, Step: u.step, Keyring: s.keyring,
 		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},
+		Npm:   func() (*upstream.NpmConfig, error) { return npmConfig(s) },
 		Address: func() (archive.Address, error) {
 			return archive.Discover(archive.DiscoverOptions{Main: c.archive, Security: c.security, Machine: s.machine})
 		},

@@ -14,6 +14,7 @@ import (
 	"distroless/internal/oci/layer"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
+	"distroless/internal/upstream"
 )
 
 // Builder holds what a run needs. Use [New].
@@ -26,6 +27,7 @@ type Builder struct {
 	pools    map[string]*once[*pool]            // by distro and architecture
 	address  once[archive.Address]
 	chains   map[string][]*step
+	npm      once[*upstream.NpmConfig]
 }
 
 // Options of a run. Catalog, Lock, Cache, Fetch and Address are required.
@@ -37,7 +39,10 @@ type Options struct {
 	Fetch *fetch.Client
 	// Address finds Debian's archive. It is asked once, and only when
 	// something must come from there.
-	Address     func() (archive.Address, error)
+	Address func() (archive.Address, error)
+	// Npm reads the machine's npm configuration. It is asked once, and only for
+	// a definition that names an npm package without a registry; nil has none.
+	Npm         func() (*upstream.NpmConfig, error)
 	Compression layer.Compression
 	// Jobs is how many things are worked on at once; 0 is one a core.
 	Jobs int

@@ -236,6 +236,16 @@ func (r *run) fetchAll(ctx context.Context, nodes []*node) error {
 	var objects []fetch.Object
 	seen := map[string]bool{}
 	for _, n := range nodes {
+		up, err := r.upstreamObjects(n)
+		if err != nil {
+			return err
+		}
+		for _, o := range up {
+			if !seen[o.SHA256] && !r.b.Cache.Has(o) {
+				objects = append(objects, o)
+			}
+			seen[o.SHA256] = true
+		}
 		for _, p := range n.packages() {
 			if seen[p.SHA256] {
 				continue
@@ -344,7 +354,7 @@ func (r *run) stack(ctx context.Context, n *node) ([]image.Layer, error) {
 func settings(chain []*step, variant string) image.Settings {
 	s := image.Settings{Env: map[string]string{}, Labels: map[string]string{}, User: "0", Workdir: "/"}
 	workdir := ""
-	var shell []string
+	var shell, path []string
 	for _, st := range chain {
 		maps.Copy(s.Env, st.Sect.Env)
 		maps.Copy(s.Labels, st.Sect.Labels)
@@ -362,10 +372,14 @@ func settings(chain []*step, variant string) image.Settings {
 		}
 		if d := st.Sect.Debug; d != nil && isDebug(variant) {
 			maps.Copy(s.Env, d.Env)
+			path = append(path, d.Path...)
 			if d.Shell != nil {
 				shell = d.Shell
 			}
 		}
+	}
+	if len(path) > 0 {
+		s.Env["PATH"] = strings.Join(append(splitPath(s.Env["PATH"]), path...), ":")
 	}
 	if isDebug(variant) && s.Entrypoint == nil && s.Cmd == nil {
 		s.Entrypoint = shell

@@ -223,7 +223,11 @@ func (r *run) input(ctx context.Context, n *node) (*rootfs.Input, error) {
 	for _, name := range n.step.Sect.Certificates {
 		in.Certificates = append(in.Certificates, rootfs.CertificateFile{Name: name, PEM: n.step.files[path.Clean(name)]})
 	}
-	in.Contents, err = n.step.contents(n.key.Arch)
+	if in.Contents, err = n.step.contents(n.key.Arch); err != nil {
+		return nil, err
+	}
+	more, err := r.upstreamContents(ctx, n)
+	in.Contents = append(in.Contents, more...)
 	return in, err
 }
 

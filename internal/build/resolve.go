@@ -154,6 +154,13 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 	if err := notOlder(old, p.state); err != nil {
 		return nil, err
 	}
+	var keep []lock.Upstream
+	if old != nil && mode != Newest {
+		keep = old.Upstream
+	}
+	if c.New.Upstream, err = b.lockUpstream(ctx, s.Sect.Upstream, key.Arch, keep); err != nil {
+		return nil, err
+	}
 	c.New.Layers = chooseLayers(s.Sect.Layers, c.New.Packages, old)
 	mu.Lock()
 	b.Lock.Cells[key] = c.New

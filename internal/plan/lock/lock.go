@@ -71,6 +71,8 @@ type Cell struct {
 	Packages []Package `json:"packages"`
 	// Debug lists the packages that only the debug variants add, sorted.
 	Debug []Package `json:"debug,omitempty"`
+	// Upstream lists archives that are not Debian's, in the definition's order.
+	Upstream []Upstream `json:"upstream,omitempty"`
 	// Waivers are the dependencies that were left out, with the reasons.
 	Waivers []Waiver `json:"waivers,omitempty"`
 	// Layers names the source packages that have a layer of their own.
@@ -122,6 +124,20 @@ func (p *Package) SourceVer() string {
 
 // File is the name of the .deb, for messages.
 func (p *Package) File() string { return p.Path[strings.LastIndexByte(p.Path, '/')+1:] }
+
+// Upstream is one exact archive that is not Debian's.
+type Upstream struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Npm     string `json:"npm,omitempty"`  // package in an npm registry
+	Path    string `json:"path,omitempty"` // below the registry's address
+	// Integrity is the digest that the registry states for the archive.
+	Integrity string `json:"integrity,omitempty"`
+	Size      int64  `json:"size"` // of the archive, in bytes
+	SHA256    string `json:"sha256"`
+	Purl      string `json:"purl,omitempty"`
+	CPE       string `json:"cpe,omitempty"`
+}
 
 // Waiver is a dependency left out.
 type Waiver struct {
@@ -327,6 +343,11 @@ func (c *Cell) validate() error {
 	for _, l := range c.Layers {
 		if !slices.ContainsFunc(c.Packages, func(p Package) bool { return p.SourceName() == l }) {
 			return fmt.Errorf("layers: no package of the cell is made from %q", l)
+		}
+	}
+	for _, u := range c.Upstream {
+		if u.Name == "" || u.Version == "" || !hexRE.MatchString(u.SHA256) || u.Size <= 0 || strings.Contains(u.Path, "..") {
+			return fmt.Errorf("upstream %q: no name, version, size or sha256, or a path that climbs", u.Name)
 		}
 	}
 	return nil

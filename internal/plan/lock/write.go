@@ -64,6 +64,7 @@ func writeCell(b *bytes.Buffer, c *Cell) {
 	writeList(b, "archive", c.Archive, true)
 	writeList(b, "packages", c.Packages, true)
 	writeList(b, "debug", c.Debug, false)
+	writeList(b, "upstream", c.Upstream, false)
 	writeList(b, "waivers", c.Waivers, false)
 	if len(c.Layers) > 0 {
 		fmt.Fprintf(b, ",\n   \"layers\": %s", text(c.Layers))

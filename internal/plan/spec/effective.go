@@ -43,6 +43,7 @@ func (s Section) with(o *Section) Section {
 	r := s
 	r.Packages = concat(s.Packages, o.Packages)
 	r.Omit = concat(s.Omit, o.Omit)
+	r.Upstream = concat(s.Upstream, o.Upstream)
 	r.Slices = concat(s.Slices, o.Slices)
 	r.Scripts = concat(s.Scripts, o.Scripts)
 	r.Contents = concat(s.Contents, o.Contents)
@@ -85,6 +86,7 @@ func (d *Debug) with(o *Debug) *Debug {
 		Scripts:  concat(d.Scripts, o.Scripts),
 		Allow:    concat(d.Allow, o.Allow),
 		Env:      merged(d.Env, o.Env),
+		Path:     concat(d.Path, o.Path),
 		Applets:  d.Applets,
 		Shell:    d.Shell,
 	}

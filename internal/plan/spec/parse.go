@@ -329,6 +329,7 @@ func child(n *yaml.Node, key string) *yaml.Node {
 
 var (
 	nameRE = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`)
+	hexRE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	modeRE = regexp.MustCompile(`^0?[0-7]{3,4}$`)
 )
 

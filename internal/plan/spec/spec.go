@@ -43,6 +43,9 @@ type Section struct {
 	// Omit lists dependencies that are left out, each with the reason why the
 	// image works without.
 	Omit []Omission `yaml:"omit" json:"omit,omitempty"`
+	// Upstream lists archives that are not Debian's: npm packages and tarballs,
+	// of which single files are taken.
+	Upstream []Upstream `yaml:"upstream" json:"upstream,omitempty"`
 	// Slices say which files of the packages are kept. Rules of `from` come
 	// first; the last rule that speaks of a path decides.
 	Slices []Slice `yaml:"slices" json:"slices,omitempty"`
@@ -97,6 +100,8 @@ type Debug struct {
 	Applets string `yaml:"applets" json:"applets,omitempty"`
 	// Env are environment variables of the debug variants.
 	Env map[string]string `yaml:"env" json:"env,omitempty"`
+	// Path lists folders that the debug variants have at the end of PATH.
+	Path []string `yaml:"path" json:"path,omitempty"`
 	// Shell is the entrypoint of debug variants whose image has none.
 	Shell []string `yaml:"shell" json:"shell,omitzero"`
 	// Allow lists findings of the closure checks that are accepted.
@@ -109,6 +114,36 @@ type Omission struct {
 	Package string `yaml:"package" json:"package"`
 	// Reason why the image works without it. Required.
 	Reason string `yaml:"reason" json:"reason"`
+}
+
+// Upstream is an archive from elsewhere. Exactly one of `npm` and `url` says
+// where it is.
+type Upstream struct {
+	// Name of the software, for messages and bills of materials. Required.
+	Name string `yaml:"name" json:"name"`
+	// Npm names a package of an npm registry: the one that `registry` says, else
+	// the machine's own npm configuration.
+	Npm string `yaml:"npm" json:"npm,omitempty"`
+	// Registry is the address of the npm registry.
+	Registry string `yaml:"registry" json:"registry,omitempty"`
+	// URL of a tarball; `{version}` in it stands for the version.
+	URL string `yaml:"url" json:"url,omitempty"`
+	// SHA256 of a tarball by URL, in hex; without it the lock records what
+	// came.
+	SHA256 string `yaml:"sha256" json:"sha256,omitempty"`
+	// Version that is taken: a whole one, or for npm a line such as "22", of
+	// which the lock records the newest.
+	Version string `yaml:"version" json:"version,omitempty"`
+	// Archs limits the entry to these architectures.
+	Archs []string `yaml:"archs" json:"archs,omitempty"`
+	// Paths maps names in the archive to paths in the image; a name that ends
+	// in `/` brings a whole folder. Nothing else of the archive is kept.
+	Paths map[string]string `yaml:"paths" json:"paths"`
+	// Purl is the package URL for bills of materials; `{version}` is replaced.
+	Purl string `yaml:"purl" json:"purl,omitempty"`
+	// CPE is the name that vulnerability databases know it by; `{version}` is
+	// replaced.
+	CPE string `yaml:"cpe" json:"cpe,omitempty"`
 }
 
 // Slice is one set of path rules.

@@ -44,6 +44,9 @@ func (s *Section) validate(c *checker, at ...string) {
 	for i, f := range s.Contents {
 		f.validate(c, where("contents", fmt.Sprint(i)))
 	}
+	for i := range s.Upstream {
+		s.Upstream[i].validate(c, where("upstream", fmt.Sprint(i)))
+	}
 	for i, u := range s.Accounts.Users {
 		if u.Name == "" || strings.ContainsAny(u.Name, ":\n") || strings.ContainsAny(u.Home+u.Shell, ":\n") {
 			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %q: name, home and shell must not be empty or hold ':'", u.Name)
@@ -154,5 +157,29 @@ func (f *Content) validate(c *checker, at []string) {
 	}
 	if f.UID < 0 || f.GID < 0 {
 		c.addf(n, "contents: %s: uid and gid must not be negative", f.Path)
+	}
+}
+
+func (u *Upstream) validate(c *checker, at []string) {
+	n := c.find(at...)
+	if u.Name == "" {
+		c.addf(n, "upstream: no `name`")
+	}
+	if (u.Npm == "") == (u.URL == "") {
+		c.addf(n, "upstream %s: expected exactly one of `npm` and `url`", u.Name)
+	}
+	if u.URL != "" && u.Version == "" {
+		c.addf(n, "upstream %s: a `url` needs a `version`", u.Name)
+	}
+	if u.SHA256 != "" && !hexRE.MatchString(u.SHA256) {
+		c.addf(n, "upstream %s: sha256 %q: expected 64 hex digits", u.Name, u.SHA256)
+	}
+	if len(u.Paths) == 0 {
+		c.addf(n, "upstream %s: no `paths`: say which files of the archive are taken, and where to", u.Name)
+	}
+	for from, to := range u.Paths {
+		if !absolute(to) || strings.HasPrefix(from, "/") {
+			c.addf(n, "upstream %s: paths: %q to %q: expected a name in the archive and a clean absolute path", u.Name, from, to)
+		}
 	}
 }
