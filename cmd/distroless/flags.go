@@ -118,6 +118,11 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	if err != nil {
 		return nil, nil, err
 	}
+	if home, ok := s.environ("HOME"); ok {
+		if netrc, err := os.ReadFile(filepath.Join(home, ".netrc")); err == nil {
+			auth.AddNetrc(netrc)
+		}
+	}
 	u := newUI(s, c.quiet, c.verbose, c.json)
 	se = &session{catalog: cat, lock: l, ui: u}
 	se.Builder = build.New(build.Options{

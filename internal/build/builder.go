@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,21 +136,15 @@ func (b *Builder) keyring(name string) (*archive.Keyring, error) {
 // object says where a locked package may be found.
 func (b *Builder) object(ctx context.Context, p *lock.Package) (fetch.Object, error) {
 	o := fetch.Object{Name: p.File(), SHA256: p.SHA256, Size: p.Size}
-	addr, err := b.address.do(b.Address)
+	roots, err := b.roots(p)
 	if err != nil {
 		if b.Cache.Has(o) {
 			return o, nil // the cache will do, without an address to mend it from
 		}
 		return o, fmt.Errorf("fetch %s: %w", o.Name, err)
 	}
-	// The suite's own archive first; a point release moves packages from
-	// security to main, so the other one is worth a try.
-	first, second := addr.Main, addr.Security
-	if strings.HasSuffix(p.Suite, "-security") {
-		first, second = second, first
-	}
-	for _, roots := range [][]string{first, second} {
-		at, err := (archive.Suite{Name: p.Suite, Roots: roots}).Object(p.Path, p.SHA256, p.Size)
+	for _, r := range roots {
+		at, err := (archive.Suite{Name: p.Suite, Roots: r}).Object(p.Path, p.SHA256, p.Size)
 		if err != nil {
 			return o, err
 		}

@@ -222,6 +222,11 @@ func (s *step) readFiles() error {
 			return fmt.Errorf("image %s: certificates: %w", s.Name, err)
 		}
 	}
+	for _, a := range s.Sect.Archives {
+		if err := add(a.Key); err != nil {
+			return fmt.Errorf("image %s: archives: %w", s.Name, err)
+		}
+	}
 	for _, c := range s.Sect.Contents {
 		if c.Source == "" {
 			continue

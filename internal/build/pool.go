@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"distroless/internal/debian/archive"
 	"distroless/internal/debian/deb822"
@@ -26,9 +27,12 @@ type pool struct {
 // pool fetches, verifies and reads the indices that an architecture needs,
 // once a run. A suite that does not verify is an error: there is no stepping
 // back to the others.
-func (b *Builder) pool(ctx context.Context, d *spec.Distro, arch string) (*pool, error) {
-	b.mu.Lock()
+func (b *Builder) pool(ctx context.Context, d *spec.Distro, arch string, extra []*thirdParty) (*pool, error) {
 	key := d.Name + "/" + arch
+	for _, t := range extra {
+		key += "/" + t.Name + " " + strings.Join(t.URLs, " ")
+	}
+	b.mu.Lock()
 	o := b.pools[key]
 	if o == nil {
 		o = new(once[*pool])
@@ -40,14 +44,18 @@ func (b *Builder) pool(ctx context.Context, d *spec.Distro, arch string) (*pool,
 		if len(suites) == 0 {
 			return nil, fmt.Errorf("%s has no suite for %s: expected one of %v", d.Name, arch, d.Archs())
 		}
-		parts := make([][]*index.Package, len(suites))
-		states := make([]lock.Suite, len(suites))
+		parts := make([][]*index.Package, len(suites)+len(extra))
+		states := make([]lock.Suite, len(suites)+len(extra))
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(b.jobs())
-		errs := make([]error, len(suites))
-		for i, s := range suites {
+		errs := make([]error, len(parts))
+		for i := range parts {
 			g.Go(func() error {
-				parts[i], states[i], errs[i] = b.suitePackages(gctx, d, s, arch)
+				if i < len(suites) {
+					parts[i], states[i], errs[i] = b.suitePackages(gctx, d, suites[i], arch)
+				} else {
+					parts[i], states[i], errs[i] = extra[i-len(suites)].packages(gctx, b, arch)
+				}
 				if errs[i] != nil && gctx.Err() != nil && ctx.Err() == nil {
 					errs[i] = nil // ended by the other's error
 				}

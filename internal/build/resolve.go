@@ -132,7 +132,11 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.pool(ctx, d, key.Arch)
+	extra, err := b.thirdParties(chain, key.Arch)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.pool(ctx, d, key.Arch, extra)
 	if err != nil {
 		return nil, err
 	}

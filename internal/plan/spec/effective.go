@@ -43,6 +43,7 @@ func (s Section) with(o *Section) Section {
 	r := s
 	r.Packages = concat(s.Packages, o.Packages)
 	r.Omit = concat(s.Omit, o.Omit)
+	r.Archives = concat(s.Archives, o.Archives)
 	r.Upstream = concat(s.Upstream, o.Upstream)
 	r.Slices = concat(s.Slices, o.Slices)
 	r.Scripts = concat(s.Scripts, o.Scripts)

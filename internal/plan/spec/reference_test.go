@@ -57,6 +57,7 @@ func reference(t *testing.T) string {
 		{"Top level, and under `distros.<name>`", reflect.TypeFor[Section]()},
 		{"`debug`", reflect.TypeFor[Debug]()},
 		{"`omit[]`", reflect.TypeFor[Omission]()},
+		{"`archives[]`", reflect.TypeFor[Archive]()},
 		{"`upstream[]`", reflect.TypeFor[Upstream]()},
 		{"`slices[]`", reflect.TypeFor[Slice]()},
 		{"`scripts[]`", reflect.TypeFor[Script]()},

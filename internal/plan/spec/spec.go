@@ -43,6 +43,9 @@ type Section struct {
 	// Omit lists dependencies that are left out, each with the reason why the
 	// image works without.
 	Omit []Omission `yaml:"omit" json:"omit,omitempty"`
+	// Archives lists apt repositories besides the distro's own; packages come
+	// from the one with the highest version.
+	Archives []Archive `yaml:"archives" json:"archives,omitempty"`
 	// Upstream lists archives that are not Debian's: npm packages and tarballs,
 	// of which single files are taken.
 	Upstream []Upstream `yaml:"upstream" json:"upstream,omitempty"`
@@ -114,6 +117,25 @@ type Omission struct {
 	Package string `yaml:"package" json:"package"`
 	// Reason why the image works without it. Required.
 	Reason string `yaml:"reason" json:"reason"`
+}
+
+// Archive is an apt repository with a key of its own.
+type Archive struct {
+	// Name for messages and the lock: lower case letters, digits, `.` and `-`.
+	// Required.
+	Name string `yaml:"name" json:"name"`
+	// URLs of the repository's root, mirrors in order: what stands behind `deb`
+	// in sources.list(5). Passwords come from apt's auth.conf or ~/.netrc.
+	URLs []string `yaml:"urls" json:"-"`
+	// Suite below dists/, or a folder that ends in `/` for a flat repository.
+	Suite string `yaml:"suite" json:"suite"`
+	// Components to read; default `main`. A flat repository has none.
+	Components []string `yaml:"components" json:"components,omitempty"`
+	// Key is a file beside the definition with the OpenPGP keys that sign the
+	// repository, armored or not. Required.
+	Key string `yaml:"key" json:"key"`
+	// Archs limits the repository to these architectures.
+	Archs []string `yaml:"archs" json:"archs,omitempty"`
 }
 
 // Upstream is an archive from elsewhere. Exactly one of `npm` and `url` says

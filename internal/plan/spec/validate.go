@@ -44,6 +44,9 @@ func (s *Section) validate(c *checker, at ...string) {
 	for i, f := range s.Contents {
 		f.validate(c, where("contents", fmt.Sprint(i)))
 	}
+	for i := range s.Archives {
+		s.Archives[i].validate(c, where("archives", fmt.Sprint(i)))
+	}
 	for i := range s.Upstream {
 		s.Upstream[i].validate(c, where("upstream", fmt.Sprint(i)))
 	}
@@ -181,5 +184,23 @@ func (u *Upstream) validate(c *checker, at []string) {
 		if !absolute(to) || strings.HasPrefix(from, "/") {
 			c.addf(n, "upstream %s: paths: %q to %q: expected a name in the archive and a clean absolute path", u.Name, from, to)
 		}
+	}
+}
+
+func (a *Archive) validate(c *checker, at []string) {
+	n := c.find(at...)
+	if !nameRE.MatchString(a.Name) {
+		c.addf(n, "archive %q: name: expected lower case letters, digits, '.' and '-'", a.Name)
+	}
+	if len(a.URLs) == 0 || a.Suite == "" {
+		c.addf(n, "archive %s: no `urls` or no `suite`", a.Name)
+	}
+	for _, u := range a.URLs {
+		if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "file:///") {
+			c.addf(n, "archive %s: url %q: expected https://, http:// or file:///", a.Name, u)
+		}
+	}
+	if a.Key == "" {
+		c.addf(n, "archive %s: no `key`: name a file with the keys that sign it", a.Name)
 	}
 }
