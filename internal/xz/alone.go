@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"math/bits"
 )
 
 // aloneHeaderSize: properties, dictionary size, plain size.
@@ -20,18 +21,27 @@ func NewLZMAReader(ctx context.Context, r io.Reader, o Options) (*Reader, error)
 	if err != nil {
 		return nil, errAt(0, "header", err)
 	}
-	a := &alone{dictSize: max(binary.LittleEndian.Uint32(p[1:]), minDict), size: int64(binary.LittleEndian.Uint64(p[5:]))}
-	if !a.setProperties(p[0]) || a.size < unknownSize {
+	a := &alone{dictSize: binary.LittleEndian.Uint32(p[1:]), size: int64(binary.LittleEndian.Uint64(p[5:]))}
+	if !a.setProperties(p[0]) || !plausibleDict(a.dictSize) || a.size < unknownSize || a.size >= maxLZMA {
 		return nil, errAt(0, "header", ErrFormat)
 	}
-	// As in liblzma, whose dictionaries are multiples of 16 bytes.
-	a.dictSize = uint32(min((uint64(a.dictSize)+15)&^15, 1<<32-1))
+	a.dictSize = max(a.dictSize, minDict)
 	a.reset()
 	return startReader(ctx, in, o, a.run), nil
 }
 
-// minDict is the smallest dictionary, in bytes, that LZMA has.
-const minDict = 4 << 10
+const (
+	minDict = 4 << 10 // the smallest dictionary, in bytes, that LZMA has
+	maxLZMA = 1 << 38 // a plain size that xz takes for a sign of another format
+)
+
+// plausibleDict reports whether an encoder writes this dictionary size: a
+// power of two, half as much again, or the largest number. The format has no
+// magic bytes, and xz tells it from others by this.
+func plausibleDict(size uint32) bool {
+	odd := size >> (bits.TrailingZeros32(size) & 31)
+	return odd == 1 || odd == 3 || size == 1<<32-1
+}
 
 // alone decodes .lzma.
 type alone struct {

@@ -76,6 +76,12 @@ func startReader(ctx context.Context, in *input, o Options, body func(context.Co
 // next returns plain data that were not handed out yet, all that are ready.
 func (r *Reader) next() ([]byte, error) {
 	for r.err == nil {
+		select {
+		case <-r.stop: // not even what is ready
+			r.fail(r.cause())
+			return nil, r.err
+		default:
+		}
 		if r.cur == nil {
 			r.nextPiece()
 			continue
