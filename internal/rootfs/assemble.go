@@ -113,6 +113,34 @@ func (a *assembler) addPackages() error {
 			}
 		}
 	}
+	return a.mendHardlinks()
+}
+
+// mendHardlinks gives hard links their package's own file again where another
+// package has taken the place of what they name. A link must never lead to
+// another package's file, which may lie in another layer too.
+func (a *assembler) mendHardlinks() error {
+	for _, s := range a.pkgs {
+		first := map[string]string{}
+		for _, p := range slices.Sorted(maps.Keys(s.links)) {
+			e := a.level.entries[p]
+			if e == nil || e.Kind != Hardlink || e.Owner != s.Package {
+				continue
+			}
+			if t := a.tree.entries[e.Target]; t != nil && t.Owner == e.Owner {
+				continue
+			}
+			c := *e
+			if at, ok := first[s.links[p]]; ok {
+				c.Target = at
+			} else if c.become(findFile(s.Listing, s.links[p], a.in.MergedUsr)) {
+				first[s.links[p]] = p
+			} else {
+				return linkError(s.Listing, &c)
+			}
+			a.level.entries[p], a.tree.entries[p] = &c, &c
+		}
+	}
 	return nil
 }
 
@@ -122,7 +150,7 @@ func (a *assembler) putPackage(s *sliced, e *Entry) error {
 	if e.Kind == Dir {
 		a.noteDir(e.Group, e.Path, e.MTime)
 		switch {
-		case old == nil || old.Kind == Dir && old.Generated:
+		case old == nil || old.Kind == Dir && old.implied():
 			return a.put(e)
 		case old.Kind == Dir:
 			return nil
@@ -131,10 +159,13 @@ func (a *assembler) putPackage(s *sliced, e *Entry) error {
 		}
 		return &ConflictError{e.Path, old.Owner, e.Owner}
 	}
-	if old != nil && old.Owner != e.Owner {
+	if old != nil {
 		switch {
-		case same(old, e):
+		case same(old, e), e.namesItself():
 			return nil
+		case old.Owner == e.Owner && old.namesItself():
+		case old.Owner == e.Owner:
+			return fmt.Errorf("package %s: %s is in it twice, once by another name that merged-usr or a slice's move maps to it: drop one of the two with a slice", e.Owner, e.Path)
 		case old.Kind != Dir && a.replaces(s, old.Owner):
 		case old.Kind != Dir && a.tree.packages[old.Owner] != nil && a.replaces(a.tree.packages[old.Owner], e.Owner):
 			return nil
@@ -606,6 +637,7 @@ func linkTwins(entries []Entry) {
 		mtime    int64
 	}
 	first := map[identity]string{}
+	linked := map[string]string{} // what was a file, to what it is a link to
 	for i := range entries {
 		e := &entries[i]
 		if e.Kind != File || e.Size < twinSize || len(e.Xattrs) > 0 {
@@ -614,9 +646,16 @@ func linkTwins(entries []Entry) {
 		id := identity{e.Digest, e.Mode, e.UID, e.GID, e.MTime}
 		if at, ok := first[id]; ok {
 			e.Kind, e.Target = Hardlink, at
+			linked[e.Path] = at
 			continue
 		}
 		first[id] = e.Path
+	}
+	for i := range entries {
+		// A link to a link could be unpacked before it.
+		if at, ok := linked[entries[i].Target]; ok && entries[i].Kind == Hardlink {
+			entries[i].Target = at
+		}
 	}
 }
 

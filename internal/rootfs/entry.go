@@ -37,7 +37,7 @@ type Entry struct {
 	Size   int64             `json:"size,omitempty"`   // of a File, in bytes
 	Digest string            `json:"sha256,omitempty"` // of a File's bytes, hex
 	Target string            `json:"target,omitempty"` // of a Symlink as it is stored; of a Hardlink a clean absolute path
-	Xattrs map[string]string `json:"xattrs,omitempty"`
+	Xattrs map[string][]byte `json:"xattrs,omitempty"` // bytes, since capabilities are no text
 	ELF    *elf.Info         `json:"elf,omitempty"`    // where the file is an ELF file
 	Interp string            `json:"interp,omitempty"` // of an executable that begins with "#!": the rest of that line
 

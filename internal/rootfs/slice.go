@@ -136,14 +136,16 @@ type sliced struct {
 	entries    []Entry
 	referenced []Entry           // dropped unless a copyright file names them
 	moved      map[string]string // package path to image path, where they differ
+	links      map[string]string // hard links to the package's file that each names
 }
 
 // slicePackage applies rules and the merged-usr mapping to one package.
 func slicePackage(l *Listing, rules []Slice, merged bool) (*sliced, error) {
 	s := slicerFor(rules, l.Package)
 	out := &sliced{Listing: l, moved: map[string]string{}}
-	dirs := map[string]bool{}    // directories in which something was dropped
-	targets := map[string]bool{} // dropped files, which hard links may need
+	dirs := map[string]bool{}    // directories that go unless something in them stays
+	targets := map[string]bool{} // files not kept, which hard links may need
+	at := map[string]string{}    // where a rule moved files to
 	for i := range l.Entries {
 		e := l.Entries[i]
 		e.Owner = l.Package
@@ -156,6 +158,7 @@ func slicePackage(l *Listing, rules []Slice, merged bool) (*sliced, error) {
 		v := s.judge(e.Path)
 		if e.Kind == Dir && v != kept {
 			dirs[e.Path] = true
+			out.entries = append(out.entries, e) // with its mode, should it be needed
 			continue
 		}
 		if v == dropped {
@@ -165,6 +168,7 @@ func slicePackage(l *Listing, rules []Slice, merged bool) (*sliced, error) {
 		}
 		if to, ok := s.moves[e.Path]; ok {
 			out.moved[l.Entries[i].Path] = to
+			at[e.Path] = to
 			parents(e.Path, func(d string) { dirs[d] = true })
 			e.Path = to
 		} else if e.Path != l.Entries[i].Path {
@@ -172,12 +176,16 @@ func slicePackage(l *Listing, rules []Slice, merged bool) (*sliced, error) {
 		}
 		if v == keptWhenReferenced {
 			parents(e.Path, func(d string) { dirs[d] = true })
+			targets[e.Path] = true
+			if e.Kind == Hardlink && !e.become(findFile(l, e.Target, merged)) {
+				return nil, linkError(l, &e)
+			}
 			out.referenced = append(out.referenced, e)
 			continue
 		}
 		out.entries = append(out.entries, e)
 	}
-	if err := out.promoteLinks(l, targets, merged); err != nil {
+	if err := out.promoteLinks(l, targets, at, merged); err != nil {
 		return nil, err
 	}
 	out.entries = pruneDirs(out.entries, dirs)
@@ -186,15 +194,18 @@ func slicePackage(l *Listing, rules []Slice, merged bool) (*sliced, error) {
 
 // promoteLinks turns the first hard link to a dropped file into the file, and
 // points the others at it.
-func (s *sliced) promoteLinks(l *Listing, gone map[string]bool, merged bool) error {
+func (s *sliced) promoteLinks(l *Listing, gone map[string]bool, moved map[string]string, merged bool) error {
 	at := map[string]string{} // dropped target to the path that now holds the file
+	s.links = map[string]string{}
 	for i := range s.entries {
 		e := &s.entries[i]
 		if e.Kind != Hardlink {
 			continue
 		}
-		if to, ok := s.moved[e.Target]; ok {
+		s.links[e.Path] = e.Target
+		if to, ok := moved[e.Target]; ok {
 			e.Target = to
+			continue
 		}
 		if !gone[e.Target] {
 			continue
@@ -203,16 +214,28 @@ func (s *sliced) promoteLinks(l *Listing, gone map[string]bool, merged bool) err
 			e.Target = first
 			continue
 		}
-		file := findFile(l, e.Target, merged)
-		if file == nil {
-			return fmt.Errorf("package %s: hard link %s: no file %s in the package", l.Package, e.Path, e.Target)
+		target := e.Target
+		if !e.become(findFile(l, target, merged)) {
+			return linkError(l, e)
 		}
-		at[e.Target] = e.Path
-		p, owner := e.Path, e.Owner
-		*e = *file
-		e.Path, e.Owner = p, owner
+		at[target] = e.Path
 	}
 	return nil
+}
+
+// become turns a hard link into the file that it names.
+func (e *Entry) become(file *Entry) bool {
+	if file == nil {
+		return false
+	}
+	c := *file
+	c.Path, c.Owner, c.Group = e.Path, e.Owner, e.Group
+	*e = c
+	return true
+}
+
+func linkError(l *Listing, e *Entry) error {
+	return fmt.Errorf("package %s: hard link %s: no file %s in the package", l.Package, e.Path, e.Target)
 }
 
 func findFile(l *Listing, p string, merged bool) *Entry {

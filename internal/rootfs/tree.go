@@ -102,6 +102,16 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("merge packages: %s is in both %s and %s: drop it from one with a slice, or leave one of them out", e.Path, e.First, e.Second)
 }
 
+// implied reports whether a directory is there only because something lies in
+// it, so that whoever knows its mode may say it.
+func (e *Entry) implied() bool { return e.Generated && (e.Owner == "directories" || e.Path == "/") }
+
+// namesItself reports whether a link leads to its own path, as the links for
+// old names do once merged-usr has mapped them: /bin/x -> /usr/bin/x.
+func (e *Entry) namesItself() bool {
+	return e.Kind == Symlink && resolveLink(e.Path, e.Target) == e.Path
+}
+
 // same reports whether two entries are the same for dpkg's purposes: as
 // packages of several architectures may share a file.
 func same(a, b *Entry) bool {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"distroless/internal/debian/deb"
 	"distroless/internal/rootfs/elf"
@@ -18,7 +19,7 @@ import (
 
 // ListingVersion changes with what [Unpack] says of the same .deb; listings
 // of another version are not to be used.
-const ListingVersion = 4
+const ListingVersion = 5
 
 // Contents are files' bytes by their SHA-256 in hex.
 type Contents map[string][]byte
@@ -42,7 +43,16 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 		if err != nil {
 			return nil, nil, err
 		}
-		e := Entry{Path: h.Path, Mode: h.Mode, UID: h.UID, GID: h.GID, MTime: h.ModTime, Size: h.Size, Target: h.Link, Xattrs: h.Xattrs}
+		e := Entry{Path: h.Path, Mode: h.Mode, UID: h.UID, GID: h.GID, MTime: h.ModTime, Size: h.Size, Target: h.Link}
+		if !utf8.ValidString(h.Path) || !utf8.ValidString(h.Link) {
+			return nil, nil, fmt.Errorf("read %s: %q -> %q: a name that is not UTF-8, as Debian's policy asks: leave the package out", name, h.Path, h.Link)
+		}
+		for k, v := range h.Xattrs {
+			if e.Xattrs == nil {
+				e.Xattrs = map[string][]byte{}
+			}
+			e.Xattrs[k] = []byte(v)
+		}
 		switch h.Kind {
 		case deb.Dir:
 			e.Kind = Dir

@@ -47,15 +47,15 @@ func Key(entries []rootfs.Entry, c Compression) string {
 	enc := json.NewEncoder(h)
 	for i := range entries {
 		e := &entries[i]
-		// Only what the archive holds; owners and ELF facts are not in it.
-		enc.Encode([]any{e.Path, e.Kind, e.Mode, e.UID, e.GID, e.MTime, e.Size, e.Digest, e.Target, e.Xattrs}) // a hash takes every write
+		// Only what the archive holds and what it is ordered by; owners and ELF
+		// facts are neither.
+		enc.Encode([]any{e.Path, e.Kind, e.Mode, e.UID, e.GID, e.MTime, e.Size, e.Digest, e.Target, e.Xattrs, e.Like}) // a hash takes every write
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Write writes a layer to w. read returns the bytes of a file, which must have
-// the entry's size; they are compared with the entry's digest again as they
-// are written when verify is set.
+// Write writes a layer to w. read returns the bytes of a file, which must be
+// those of the entry's digest: only their length is looked at again.
 func Write(ctx context.Context, w io.Writer, entries []rootfs.Entry, read func(*rootfs.Entry) ([]byte, error), c Compression) (Blob, error) {
 	out := &counter{w: w, h: sha256.New()}
 	z, err := c.writer(out, unpackedSize(entries))
@@ -101,7 +101,7 @@ func writeEntry(tw *tar.Writer, e *rootfs.Entry, read func(*rootfs.Entry) ([]byt
 		if h.PAXRecords == nil {
 			h.PAXRecords = map[string]string{}
 		}
-		h.PAXRecords["SCHILY.xattr."+k] = e.Xattrs[k]
+		h.PAXRecords["SCHILY.xattr."+k] = string(e.Xattrs[k])
 	}
 	if err := tw.WriteHeader(h); err != nil {
 		return err
