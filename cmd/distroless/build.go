@@ -212,7 +212,11 @@ func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Mad
 	for _, m := range made {
 		at := o.output
 		if o.archive() {
-			if err := writeArchive(ctx, at, m.Layout()); err != nil {
+			c := m.Layout()
+			if c.Tags[0].Index != nil {
+				c.Tags = c.Tags[:1] // "podman load" refuses an archive of several names
+			}
+			if err := writeArchive(ctx, at, c); err != nil {
 				return err
 			}
 		} else {
