@@ -1,0 +1,203 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// Owner is what a path of an image comes from.
+type Owner struct {
+	Name      string // of a package or a generator
+	Generated bool
+}
+
+// Reader reads images. A layer that several images share is read once; the
+// zero value works.
+type Reader struct {
+	// Jobs is how many layers are read at once; 0 is two.
+	Jobs int
+	// Owners tells who owns a path of an image, by the manifest's digest, where
+	// the caller knows; without it, or for a zero Owner, the image itself says.
+	Owners func(digest, path string) Owner
+
+	mu     sync.Mutex
+	layers map[string]*lazy
+}
+
+// lazy is a layer that is read when first asked for. An error is not kept: it
+// may be that of an interrupted run.
+type lazy struct {
+	mu    sync.Mutex
+	layer *layer
+}
+
+func (l *lazy) read(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.layer != nil {
+		return l.layer, nil
+	}
+	var err error
+	l.layer, err = readLayer(ctx, b, d)
+	return l.layer, err
+}
+
+func (r *Reader) lazy(digest string) *lazy {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.layers == nil {
+		r.layers = map[string]*lazy{}
+	}
+	if r.layers[digest] == nil {
+		r.layers[digest] = new(lazy)
+	}
+	return r.layers[digest]
+}
+
+// Read reads an image whole: every blob's digest is verified, every layer is
+// the one that the config names. What does not agree is a [*Mismatch].
+func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
+	layers, err := r.readLayers(ctx, img)
+	if err != nil {
+		return nil, err
+	}
+	v := &Inventory{
+		Digest: img.Descriptor.Digest.String(), Manifest: img.Manifest, Config: img.Config.Config,
+		Created: img.Config.Created.UTC().Format(time.RFC3339),
+		Name:    img.Manifest.Annotations["org.opencontainers.image.title"],
+	}
+	v.Platform.OS, v.Platform.Architecture, v.Platform.Variant = img.Config.OS, img.Config.Architecture, img.Config.Variant
+	files, texts, err := merge(layers)
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
+	}
+	for _, p := range slices.Sorted(maps.Keys(files)) {
+		v.Files = append(v.Files, *files[p])
+	}
+	v.Distro = distro(texts)
+	if v.Packages, err = packages(texts); err != nil {
+		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
+	}
+	history := historyOf(img)
+	v.own(func(path string) Owner {
+		if r.Owners == nil {
+			return Owner{}
+		}
+		return r.Owners(v.Digest, path)
+	}, history)
+	return v, nil
+}
+
+func (r *Reader) readLayers(ctx context.Context, img Image) ([]*layer, error) {
+	diffs := img.Config.RootFS.DiffIDs
+	if len(diffs) != len(img.Manifest.Layers) {
+		return nil, &Mismatch{Kind: "config", What: "config " + img.Manifest.Config.Digest.String(),
+			Got: fmt.Sprintf("names %d layers, the manifest %d", len(diffs), len(img.Manifest.Layers))}
+	}
+	out := make([]*layer, len(diffs))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(2, r.Jobs))
+	for i, d := range img.Manifest.Layers {
+		g.Go(func() error {
+			l, err := r.lazy(d.Digest.String()).read(gctx, img.Blobs, d)
+			if err != nil {
+				return err
+			}
+			out[i] = l
+			if l.diffID != diffs[i].String() {
+				return &Mismatch{Kind: "config", What: "layer " + d.Digest.String(),
+					Got: fmt.Sprintf("holds the archive %s, the config says %s", l.diffID, diffs[i])}
+			}
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+// historyOf lists, for each layer, what the config's history says of it.
+func historyOf(img Image) []string {
+	out := make([]string, len(img.Manifest.Layers))
+	i := 0
+	for _, h := range img.Config.History {
+		if h.EmptyLayer {
+			continue
+		}
+		if i < len(out) {
+			out[i] = h.CreatedBy
+		}
+		i++
+	}
+	return out
+}
+
+// merge lays the layers over each other, whiteouts applied as the OCI image
+// specification says.
+func merge(layers []*layer) (map[string]*File, map[string][]byte, error) {
+	files, texts := map[string]*File{}, map[string][]byte{}
+	for i, l := range layers {
+		for j := range l.files {
+			applyWhiteout(files, texts, l.files[j].Path)
+		}
+		for j := range l.files {
+			f := l.files[j]
+			if strings.HasPrefix(path.Base(f.Path), whiteout) {
+				continue
+			}
+			if old := files[f.Path]; old != nil && old.Kind == Dir && f.Kind != Dir {
+				removeBelow(files, texts, f.Path)
+			}
+			f.Layer = i
+			if f.link != "" {
+				t := files[f.link]
+				if t == nil || t.Kind != Regular {
+					return nil, nil, fmt.Errorf("%s: a hard link to %s, which is no file below it", f.Path, f.link)
+				}
+				f.Size, f.SHA1, f.SHA256, f.MD5 = t.Size, t.SHA1, t.SHA256, t.MD5
+			}
+			files[f.Path] = &f
+			delete(texts, f.Path)
+			if t, ok := l.texts[f.Path]; ok {
+				texts[f.Path] = t
+			}
+		}
+	}
+	return files, texts, nil
+}
+
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+)
+
+// applyWhiteout removes what a whiteout hides of the layers below.
+func applyWhiteout(files map[string]*File, texts map[string][]byte, p string) {
+	dir, base := path.Split(p)
+	switch {
+	case base == opaque:
+		removeBelow(files, texts, path.Clean(dir))
+	case strings.HasPrefix(base, whiteout):
+		hidden := path.Join(dir, strings.TrimPrefix(base, whiteout))
+		removeBelow(files, texts, hidden)
+		delete(files, hidden)
+		delete(texts, hidden)
+	}
+}
+
+func removeBelow(files map[string]*File, texts map[string][]byte, dir string) {
+	prefix := strings.TrimSuffix(dir, "/") + "/"
+	for p := range files {
+		if strings.HasPrefix(p, prefix) {
+			delete(files, p)
+			delete(texts, p)
+		}
+	}
+}
