@@ -161,9 +161,9 @@ func (a *assembler) putPackage(s *sliced, e *Entry) error {
 	}
 	if old != nil {
 		switch {
-		case same(old, e), e.namesItself():
+		case same(old, e), e.namesItself(a.in.MergedUsr):
 			return nil
-		case old.Owner == e.Owner && old.namesItself():
+		case old.Owner == e.Owner && old.namesItself(a.in.MergedUsr):
 		case old.Owner == e.Owner:
 			return fmt.Errorf("package %s: %s is in it twice, once by another name that merged-usr or a slice's move maps to it: drop one of the two with a slice", e.Owner, e.Path)
 		case old.Kind != Dir && a.replaces(s, old.Owner):

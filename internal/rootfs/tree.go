@@ -3,6 +3,7 @@ package rootfs
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"distroless/internal/rootfs/ldcache"
@@ -77,7 +78,7 @@ func (t *Tree) step(p string) (e *Entry, next string) {
 		}
 	})
 	if link != nil {
-		return nil, resolveLink(link.Path, link.Target) + p[len(link.Path):]
+		return nil, path.Join(resolveLink(link.Path, link.Target), p[len(link.Path):])
 	}
 	e = t.entries[p]
 	if e == nil {
@@ -107,9 +108,13 @@ func (e *ConflictError) Error() string {
 func (e *Entry) implied() bool { return e.Generated && (e.Owner == "directories" || e.Path == "/") }
 
 // namesItself reports whether a link leads to its own path, as the links for
-// old names do once merged-usr has mapped them: /bin/x -> /usr/bin/x.
-func (e *Entry) namesItself() bool {
-	return e.Kind == Symlink && resolveLink(e.Path, e.Target) == e.Path
+// old and new names do once merged-usr has mapped them: /bin/x -> /usr/bin/x.
+func (e *Entry) namesItself(merged bool) bool {
+	if e.Kind != Symlink {
+		return false
+	}
+	to := resolveLink(e.Path, e.Target)
+	return to == e.Path || merged && underUsr(to) == e.Path
 }
 
 // same reports whether two entries are the same for dpkg's purposes: as
