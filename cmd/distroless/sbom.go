@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"distroless/internal/plan/lock"
+	"distroless/internal/plan/spec"
+	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/sbom"
+	"distroless/internal/trust/source"
+)
+
+func newSBOM(s *surroundings) *cobra.Command {
+	var format, lockFile string
+	var arch string
+	cmd := &cobra.Command{
+		Use:   "sbom LAYOUT[:TAG]",
+		Short: "List what is in an image: packages, licences, files",
+		Long: `Write a software bill of materials of an image to standard output: its packages
+with their sources and licences, and every file with the package or generator that
+it belongs to. The image is a layout or an OCI archive, with a tag where it holds
+several: dist/base-debian13:debug. The tag of an index gives a document of all its
+images and their packages, and with --arch the one image's, which lists files too.
+
+The digests of the .debs are taken from the lock file where it holds the very
+versions that are in the image. The same image and lock give the same bytes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(sbom.Formats(), sbom.Format(format)) {
+				return usagef("--format %s: expected %s or %s", format, sbom.SPDX, sbom.CycloneDX)
+			}
+			l, err := lock.Read(lockFile)
+			if err != nil {
+				return err
+			}
+			data, err := writeSBOM(cmd.Context(), args[0], arch, sbom.Format(format), l)
+			if err != nil {
+				return err
+			}
+			_, err = s.stdout.Write(data)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", string(sbom.SPDX), "`format`: spdx (2.3) or cyclonedx (1.6), both as JSON")
+	cmd.Flags().StringVar(&arch, "arch", "", "`architecture` of an index to describe, by Debian's or OCI's name (default the whole index)")
+	cmd.Flags().StringVar(&lockFile, "lock", "distroless.lock", "lock `file`, for the digests of the .debs")
+	return cmd
+}
+
+func writeSBOM(ctx context.Context, ref, arch string, format sbom.Format, l *lock.Lock) ([]byte, error) {
+	src, d, err := openImage(ctx, ref, arch)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := describeImage(ctx, src, d, new(inventory.Reader), lockedPackages(l))
+	if err != nil {
+		return nil, err
+	}
+	return doc.Encode(format)
+}
+
+// openImage opens a reference and returns the descriptor of what it names, or
+// of its member for an architecture.
+func openImage(ctx context.Context, ref, arch string) (source.Source, v1.Descriptor, error) {
+	src, err := openSource(ctx, ref)
+	if err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	d, err := src.Resolve(ctx)
+	if err != nil || arch == "" {
+		return src, d, err
+	}
+	p, err := spec.ParseArch(arch)
+	if err != nil {
+		return nil, d, usageError{err}
+	}
+	images, err := source.Images(ctx, src, d)
+	if err != nil {
+		return nil, d, err
+	}
+	for _, img := range images {
+		if img.Config.Architecture == p.OCI {
+			return src, img.Descriptor, nil
+		}
+	}
+	return nil, d, fmt.Errorf("open %s: no image for %s in it", ref, arch)
+}
+
+// openSource opens a layout, or an archive of one.
+func openSource(_ context.Context, ref string) (source.Source, error) {
+	src, err := source.Open(ref)
+	if os.IsNotExist(err) {
+		return nil, fmt.Errorf("open %s: neither a layout nor an OCI archive is there", ref)
+	}
+	return src, err
+}
+
+// describeImage makes the SBOM of an image or an index. packages returns what
+// the lock has for an image.
+func describeImage(ctx context.Context, src source.Source, d v1.Descriptor, r *inventory.Reader, packages func(*inventory.Inventory) []lock.Package) (*sbom.Document, error) {
+	images, err := source.Images(ctx, src, d)
+	if err != nil {
+		return nil, err
+	}
+	var members []sbom.Member
+	for _, img := range images {
+		v, err := r.Read(ctx, img)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, sbom.Member{Image: v, Packages: packages(v)})
+	}
+	if !d.MediaType.IsIndex() {
+		return sbom.Image(members[0].Image, members[0].Packages), nil
+	}
+	return sbom.Index("", d.Digest.String(), members), nil
+}
+
+// lockedPackages finds the lock's entries of an image's packages in whatever
+// cell has them: a .deb of one name, version and architecture is the same in all.
+func lockedPackages(l *lock.Lock) func(*inventory.Inventory) []lock.Package {
+	type id struct{ name, version, arch string }
+	all := map[id]lock.Package{}
+	for _, k := range l.Keys() {
+		for _, p := range l.Cells[k].All() {
+			all[id{p.Name, p.Version, p.Arch}] = p
+		}
+	}
+	return func(v *inventory.Inventory) []lock.Package {
+		var out []lock.Package
+		for _, p := range v.Packages {
+			if l, ok := all[id{p.Name, p.Version, p.Arch}]; ok {
+				out = append(out, l)
+			}
+		}
+		return out
+	}
+}

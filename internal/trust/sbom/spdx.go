@@ -1,0 +1,234 @@
+package sbom
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/spdx/tools-golang/spdx"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"distroless/internal/plan/lock"
+	"distroless/internal/trust/inventory"
+)
+
+const noAssertion = "NOASSERTION"
+
+// namespace is the URI of an SPDX document, unique for the image's digest.
+func namespace(name, digest string) string {
+	return "https://spdx.org/spdxdocs/" + name + "-" + strings.ReplaceAll(digest, ":", "-")
+}
+
+// spdxWriter gathers a document.
+type spdxWriter struct {
+	doc   *v2_3.Document
+	texts map[string]string // of LicenseRefs
+	ids   map[string]bool
+}
+
+func (d *Document) spdx() ([]byte, error) {
+	w := &spdxWriter{texts: map[string]string{}, ids: map[string]bool{}, doc: &v2_3.Document{
+		SPDXVersion: v2_3.Version, DataLicense: v2_3.DataLicense, SPDXIdentifier: "DOCUMENT",
+		DocumentName: d.name, DocumentNamespace: namespace(d.name, d.digest),
+		CreationInfo: &v2_3.CreationInfo{Created: d.created, Creators: []common.Creator{{CreatorType: "Tool", Creator: tool + "-" + toolVersion}}},
+	}}
+	top := w.container("Image", d.name, d.digest, imagePURL(d.name, d.digest, ""))
+	if d.index {
+		w.relate("DOCUMENT", "DESCRIBES", top)
+	}
+	for i, v := range d.images {
+		id, prefix := top, ""
+		if d.index {
+			prefix = platformID(v) + "-"
+			id = w.container(prefix+"Image", d.name, v.Digest, imagePURL(d.name, v.Digest, v.Platform.Architecture))
+			w.relate(top, "CONTAINS", id)
+		} else {
+			w.doc.Packages[0].PackageExternalReferences[0].Locator = imagePURL(d.name, v.Digest, v.Platform.Architecture)
+			w.relate("DOCUMENT", "DESCRIBES", id)
+		}
+		w.image(id, prefix, v, d.debs[i], !d.index)
+	}
+	for _, ref := range slices.Sorted(maps.Keys(w.texts)) {
+		w.doc.OtherLicenses = append(w.doc.OtherLicenses, &v2_3.OtherLicense{
+			LicenseIdentifier: ref, LicenseName: strings.TrimPrefix(ref, "LicenseRef-"), ExtractedText: w.texts[ref],
+		})
+	}
+	return w.bytes()
+}
+
+func (w *spdxWriter) bytes() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(w.doc); err != nil {
+		return nil, fmt.Errorf("write SPDX document: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func platformID(v *inventory.Inventory) string {
+	return elementID(strings.TrimSuffix(v.Platform.OS+"-"+v.Platform.Architecture+"-"+v.Platform.Variant, "-"))
+}
+
+// elementID is text as identifiers allow it.
+func elementID(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-':
+			b.WriteByte(c)
+		case c == '+':
+			b.WriteString("-plus")
+		default:
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
+}
+
+// id is an identifier that no other element has.
+func (w *spdxWriter) id(s string) common.ElementID {
+	id := elementID(s)
+	for n := 2; w.ids[id]; n++ {
+		id = fmt.Sprintf("%s-%d", elementID(s), n)
+	}
+	w.ids[id] = true
+	return common.ElementID(id)
+}
+
+func (w *spdxWriter) relate(a common.ElementID, how string, b common.ElementID) {
+	w.doc.Relationships = append(w.doc.Relationships, &v2_3.Relationship{
+		RefA: common.MakeDocElementID("", string(a)), RefB: common.MakeDocElementID("", string(b)), Relationship: how,
+	})
+}
+
+// container adds the package that stands for an image or an index.
+func (w *spdxWriter) container(id, name, digest, locator string) common.ElementID {
+	p := &v2_3.Package{
+		PackageName: name, PackageSPDXIdentifier: w.id(id), PackageVersion: digest, PackageDownloadLocation: noAssertion,
+		PackageChecksums:      []common.Checksum{{Algorithm: common.SHA256, Value: strings.TrimPrefix(digest, "sha256:")}},
+		PrimaryPackagePurpose: "CONTAINER", PackageLicenseConcluded: noAssertion, PackageLicenseDeclared: noAssertion, PackageCopyrightText: noAssertion,
+		PackageExternalReferences: []*v2_3.PackageExternalReference{{Category: spdx.CategoryPackageManager, RefType: spdx.PackageManagerPURL, Locator: locator}},
+	}
+	w.doc.Packages = append(w.doc.Packages, p)
+	return p.PackageSPDXIdentifier
+}
+
+// image adds an image's packages, and its files where they are wanted.
+func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inventory, debs map[string]*lock.Package, files bool) {
+	ids := map[string]common.ElementID{}
+	owned := map[string][]*inventory.File{}
+	for i := range v.Files {
+		if f := &v.Files[i]; f.Kind == inventory.Regular && files {
+			owner := f.Owner
+			if f.Generated {
+				owner = ""
+			}
+			owned[owner] = append(owned[owner], f)
+		}
+	}
+	licences := copyrights(v)
+	for i := range v.Packages {
+		p := &v.Packages[i]
+		sp := w.packageOf(prefix, v, p, licences[i], debs)
+		if list := owned[p.Name]; len(list) > 0 {
+			sp.FilesAnalyzed = true
+			sp.PackageVerificationCode = &common.PackageVerificationCode{Value: verificationCode(list)}
+		}
+		ids[p.Name] = sp.PackageSPDXIdentifier
+		w.doc.Packages = append(w.doc.Packages, sp)
+		w.relate(top, "CONTAINS", sp.PackageSPDXIdentifier)
+	}
+	for i := range v.Packages {
+		for _, n := range needs(v, &v.Packages[i]) {
+			w.relate(ids[v.Packages[i].Name], "DEPENDS_ON", ids[n])
+		}
+	}
+	if !files {
+		return
+	}
+	for i := range v.Files {
+		f := &v.Files[i]
+		if f.Kind != inventory.Regular {
+			continue
+		}
+		sf := fileOf(f)
+		w.doc.Files = append(w.doc.Files, sf)
+		owner := ids[f.Owner]
+		if f.Generated || owner == "" {
+			owner = top
+		}
+		w.relate(owner, "CONTAINS", sf.FileSPDXIdentifier)
+	}
+}
+
+func (w *spdxWriter) packageOf(prefix string, v *inventory.Inventory, p *inventory.Package, l licence, debs map[string]*lock.Package) *v2_3.Package {
+	maps.Copy(w.texts, l.texts)
+	sp := &v2_3.Package{
+		PackageName: p.Name, PackageSPDXIdentifier: w.id(prefix + "Package-" + p.Name), PackageVersion: p.Version,
+		PackageDownloadLocation: noAssertion, PackageHomePage: homepage(p), PrimaryPackagePurpose: "LIBRARY",
+		PackageSourceInfo:       "built from Debian source package: " + p.Source + " " + p.SourceVersion,
+		PackageLicenseConcluded: noAssertion, PackageLicenseDeclared: cmp.Or(l.expression, noAssertion), PackageCopyrightText: noAssertion,
+		PackageExternalReferences: []*v2_3.PackageExternalReference{{Category: spdx.CategoryPackageManager, RefType: spdx.PackageManagerPURL, Locator: purl(p, v.Distro)}},
+	}
+	sp.PackageSummary, _, _ = strings.Cut(p.Control.Get("Description"), "\n")
+	if m := p.Control.Get("Maintainer"); m != "" {
+		sp.PackageSupplier = &common.Supplier{SupplierType: "Organization", Supplier: strings.NewReplacer("<", "(", ">", ")").Replace(m)}
+	}
+	if d := deb(debs, p); d != nil {
+		sp.PackageFileName = d.File()
+		sp.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: d.SHA256}}
+	}
+	return sp
+}
+
+func homepage(p *inventory.Package) string {
+	h := p.Control.Get("Homepage")
+	if strings.HasPrefix(h, "http://") || strings.HasPrefix(h, "https://") {
+		return strings.TrimSpace(h)
+	}
+	return ""
+}
+
+// verificationCode is that of section 7.9 of the SPDX specification: a digest
+// over the sorted digests of the files.
+func verificationCode(files []*inventory.File) string {
+	var all []string
+	for _, f := range files {
+		all = append(all, f.SHA1)
+	}
+	slices.Sort(all)
+	sum := sha1.Sum([]byte(strings.Join(all, "")))
+	return hex.EncodeToString(sum[:])
+}
+
+func fileOf(f *inventory.File) *v2_3.File {
+	sf := &v2_3.File{
+		FileName: "." + f.Path, FileSPDXIdentifier: common.ElementID("File-" + fileID(f.Path)),
+		Checksums:        []common.Checksum{{Algorithm: common.SHA1, Value: f.SHA1}, {Algorithm: common.SHA256, Value: f.SHA256}},
+		LicenseConcluded: noAssertion, LicenseInfoInFiles: []string{noAssertion}, FileCopyrightText: noAssertion,
+	}
+	if f.Generated {
+		sf.FileComment = generatedBy + f.Owner
+	}
+	return sf
+}
+
+// generatedBy begins the comment of a file that no package ships.
+const generatedBy = "generated by "
+
+// join is the absolute path that a link at p names.
+func join(p, target string) string {
+	if strings.HasPrefix(target, "/") {
+		return path.Clean(target)
+	}
+	return path.Join(path.Dir(p), target)
+}
