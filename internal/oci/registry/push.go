@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -170,13 +172,23 @@ func (r *Repository) tagged() map[string]bool {
 	return out
 }
 
-// put uploads a manifest under its digest or a tag.
+// put uploads a manifest under its digest or a tag. What it names is there and
+// its digest is right, so a registry that denies this is looking at another
+// request's half-written files, as CNCF's with its folder storage does, or has
+// not caught up with itself: it is asked again a few times.
 func (w *work) put(ctx context.Context, repository string, m *Manifest, reference string) error {
-	a, err := w.do(ctx, call{
+	c := call{
 		method: http.MethodPut, repository: repository, path: "manifests/" + reference, good: []int{200, 201, 202},
 		header: map[string]string{"Content-Type": m.MediaType}, size: int64(len(m.Bytes)),
 		body: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Bytes)), nil },
-	})
+	}
+	a, err := w.do(ctx, c)
+	for n := 0; n < 4 && denies(err); n++ {
+		if err := sleep(ctx, w.pause(n)); err != nil {
+			return err
+		}
+		a, err = w.do(ctx, c)
+	}
 	if err != nil {
 		return fmt.Errorf("upload manifest %s to %s: %w", reference, repository, err)
 	}
@@ -186,28 +198,69 @@ func (w *work) put(ctx context.Context, repository string, m *Manifest, referenc
 	return nil
 }
 
+// denies reports whether a registry says that a manifest is wrong or names
+// what is not there.
+func denies(err error) bool {
+	var no *Error
+	if !errors.As(err, &no) {
+		return false
+	}
+	switch no.Code {
+	case "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
+		return true
+	}
+	return false
+}
+
+// step is one wave of tags: those of one kind whose manifests have one rank.
+type step struct{ kind, rank int }
+
 // tags moves the tags: those of attachments, then those that are never moved
-// again, then the others, side by side.
+// again, then the others; those of manifests before those of their indices.
+// Tags of one manifest move one after the other, all else side by side: no
+// request reads in a registry's storage what another is writing there.
 func (w *work) tags(ctx context.Context) error {
-	for _, rank := range []int{0, 1, 2} {
+	waves := map[step][]func(context.Context) error{}
+	for _, r := range w.state.Repositories {
+		by := map[string]*Manifest{}
+		for _, m := range r.Manifests {
+			by[m.Digest] = m
+		}
+		last := r.tagged()
+		todo := map[step]map[string][]Tag{}
+		for _, t := range r.Tags {
+			if r.Now[t.Name] == t.Digest {
+				continue
+			}
+			w.result.Tags++
+			if last[t.Digest] && !r.Has[t.Digest] {
+				r.Has[t.Digest] = true
+				w.result.Manifests++
+			}
+			at := step{tagRank(t), by[t.Digest].rank}
+			if todo[at] == nil {
+				todo[at] = map[string][]Tag{}
+			}
+			todo[at][t.Digest] = append(todo[at][t.Digest], t)
+		}
+		for at, digests := range todo {
+			for digest, tags := range digests {
+				waves[at] = append(waves[at], func(ctx context.Context) error {
+					for _, t := range tags {
+						if err := w.move(ctx, r.Name, t, by[digest]); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(waves), func(a, b step) int { return cmp.Or(a.kind-b.kind, a.rank-b.rank) })
+	for _, at := range order {
 		g, ctx := w.group(ctx)
-		for _, r := range w.state.Repositories {
-			by := map[string]*Manifest{}
-			for _, m := range r.Manifests {
-				by[m.Digest] = m
-			}
-			last := r.tagged()
-			for _, t := range r.Tags {
-				if tagRank(t) != rank || r.Now[t.Name] == t.Digest {
-					continue
-				}
-				w.result.Tags++
-				if last[t.Digest] && !r.Has[t.Digest] {
-					r.Has[t.Digest] = true
-					w.result.Manifests++
-				}
-				g.Go(func() error { return w.move(ctx, r.Name, t, by[t.Digest]) })
-			}
+		for _, f := range waves[at] {
+			g.Go(func() error { return f(ctx) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
