@@ -173,12 +173,6 @@ func (c rangeCoder) distance(m *model, length uint) (rangeCoder, uint32) {
 	}
 	c, high := c.direct(n - 4)
 	v += high << 4
-	p := uint32(m.align[1])
-	for k := range uint32(4) {
-		c = c.refill()
-		c, m.align[node%16], p, bit = c.bitAhead(p, uint32(m.align[node*2%16]), uint32(m.align[(node*2+1)%16]))
-		node = node*2 + bit
-		v += uint32(bit) << (k & 31)
-	}
-	return c, v
+	c, low := c.reverse16(&m.align)
+	return c, v + low
 }

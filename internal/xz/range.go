@@ -171,6 +171,24 @@ func (c rangeCoder) tree256From(t *[256]uint16, n uint) (rangeCoder, uint) {
 	return c, n
 }
 
+// reverse16 is a tree of four bits that come the lowest first. It returns the
+// bits, without a size added.
+func (c rangeCoder) reverse16(t *[16]uint16) (rangeCoder, uint32) {
+	var n, v, bit uint
+	c, p := c.refill(), uint32(t[1])
+	c, t[1], p, v = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
+	n = 2 + v
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n, v = n*2+bit, v+bit<<1
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n, v = n*2+bit, v+bit<<2
+	c = c.refill()
+	c, t[n], bit = c.bit(p)
+	return c, uint32(v + bit<<3)
+}
+
 // direct decodes n bits that are as likely zero as one.
 func (c rangeCoder) direct(n uint32) (rangeCoder, uint32) {
 	var v uint32
