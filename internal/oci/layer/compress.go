@@ -52,16 +52,12 @@ func (c Compression) kind() string {
 	return c.Kind
 }
 
-// level is the level for an archive of so many bytes. Small archives are worth
-// more effort: it costs little, and they are most of the catalogue's layers.
-func (c Compression) level(size int64) int {
+func (c Compression) level() int {
 	switch {
 	case c.Level != 0:
 		return c.Level
 	case c.kind() == "zstd":
 		return 3
-	case size <= smallArchive:
-		return 8
 	}
 	return 6
 }
@@ -82,7 +78,7 @@ func (c Compression) MediaType() string {
 // numbers change with the module's version where its output changes; a test
 // over fixed input finds that.
 func (c Compression) version() string {
-	return fmt.Sprintf("%s level %d %d version 1 small %d parallel over %d", c.kind(), c.level(0), c.level(parallelOver), smallArchive, parallelOver)
+	return fmt.Sprintf("%s level %d version 1 parallel over %d", c.kind(), c.level(), parallelOver)
 }
 
 const (
@@ -90,7 +86,6 @@ const (
 	// in blocks on several cores. It hangs on the entries alone, so that the
 	// bytes are the same for any number of cores.
 	parallelOver = 16 << 20
-	smallArchive = 2 << 20 // bytes up to which an archive counts as small
 	gzipBlock    = 1 << 20
 	gzipBlocks   = 4 // blocks under way at most
 )
@@ -98,14 +93,14 @@ const (
 func (c Compression) writer(w io.Writer, size int64) (io.WriteCloser, error) {
 	switch c.kind() {
 	case "zstd":
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level(size))), zstd.WithEncoderConcurrency(2))
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())), zstd.WithEncoderConcurrency(2))
 	case "none":
 		return nopCloser{w}, nil
 	}
 	if size <= parallelOver {
-		return gzip.NewWriterLevel(w, c.level(size))
+		return gzip.NewWriterLevel(w, c.level())
 	}
-	z, err := pgzip.NewWriterLevel(w, c.level(size))
+	z, err := pgzip.NewWriterLevel(w, c.level())
 	if err != nil {
 		return nil, err
 	}
