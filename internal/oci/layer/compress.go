@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -78,7 +79,7 @@ func (c Compression) MediaType() string {
 // numbers change with the module's version where its output changes; a test
 // over fixed input finds that.
 func (c Compression) version() string {
-	return fmt.Sprintf("%s level %d version 1 parallel over %d", c.kind(), c.level(), parallelOver)
+	return fmt.Sprintf("%s level %d version 2 parallel over %d", c.kind(), c.level(), parallelOver)
 }
 
 const (
@@ -97,13 +98,20 @@ func (c Compression) writer(w io.Writer, size int64) (io.WriteCloser, error) {
 	case "none":
 		return nopCloser{w}, nil
 	}
+	// Without a time both modules write that of the year 1, cut to 32 bits:
+	// 2042. RFC 1952 has 0 for none.
 	if size <= parallelOver {
-		return gzip.NewWriterLevel(w, c.level())
+		z, err := gzip.NewWriterLevel(w, c.level())
+		if err == nil {
+			z.ModTime = time.Unix(0, 0)
+		}
+		return z, err
 	}
 	z, err := pgzip.NewWriterLevel(w, c.level())
 	if err != nil {
 		return nil, err
 	}
+	z.ModTime = time.Unix(0, 0)
 	return z, z.SetConcurrency(gzipBlock, gzipBlocks)
 }
 

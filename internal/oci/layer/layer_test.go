@@ -85,7 +85,7 @@ func sample() *maker {
 // big is a layer over the bound from which gzip works on several cores.
 func big() *maker {
 	m := new(maker)
-	for i := range 24 {
+	for i := range 17 {
 		m.add(rootfs.Entry{Path: fmt.Sprintf("/f%02d", i), Kind: rootfs.File}, words(uint64(i), 1<<20))
 	}
 	return m
@@ -202,8 +202,8 @@ func TestTar(t *testing.T) {
 func TestGolden(t *testing.T) {
 	for _, tt := range []struct{ compression, mediaType, digest string }{
 		{"none", "", "sha256:a3ace76279ea6ffe6481bf2809650acb86b43bcaf839ad6a80d5c3d4d90ff70c"},
-		{"gzip", "+gzip", "sha256:93e76e78667575f3c2458ba18223c52ac7f246d64a06c197d8dcaa268708ea63"},
-		{"gzip:9", "+gzip", "sha256:b8b9c1bd85d1ce085bf6452de84abacf80203290cee61c666381fea1bbcdf24d"},
+		{"gzip", "+gzip", "sha256:42ee4a82101350bd2e37e05506f95760ad10fe04e3bed46ceffc0dc0754e08e4"},
+		{"gzip:9", "+gzip", "sha256:a09fa75154e4e2dcbb77340e8dee33318ba15b179d54e21e35ae938a30b73836"},
 		{"zstd", "+zstd", "sha256:614619d6c43efa28338cd15934e9a00011c4a821132b9e70f114f6ee6b9ad020"},
 		{"zstd:19", "+zstd", "sha256:ab1f9e84cb9ca1698e35e53941c90267bdca5755f856e92c8804c9068215054c"},
 	} {
@@ -218,6 +218,7 @@ func TestGolden(t *testing.T) {
 		if sum := sha256.Sum256(plain); blob.DiffID != "sha256:"+hex.EncodeToString(sum[:]) || blob.Unpacked != int64(len(plain)) {
 			t.Errorf("%s: unpacked %x, %d bytes, the blob says %+v", tt.compression, sum, len(plain), blob)
 		}
+		// RFC 1952: no time, no system.
 		if tt.mediaType == "+gzip" && (!bytes.Equal(data[4:8], make([]byte, 4)) || data[9] != 255) {
 			t.Errorf("%s: the header tells of the machine: % x", tt.compression, data[:10])
 		}
@@ -229,7 +230,7 @@ func TestDeterministic(t *testing.T) {
 	for name, m := range map[string]*maker{"small": sample(), "big": big()} {
 		for _, compression := range []string{"gzip", "zstd"} {
 			first := ""
-			for _, cores := range []int{1, 2, 7} {
+			for _, cores := range []int{1, 5} {
 				old := runtime.GOMAXPROCS(cores)
 				shuffled := &maker{entries: append([]rootfs.Entry(nil), m.entries...), bytes: m.bytes}
 				rand.Shuffle(len(shuffled.entries), func(i, j int) {
@@ -241,6 +242,9 @@ func TestDeterministic(t *testing.T) {
 					first = blob.Digest
 					if name == "big" { // several blocks must still be one file
 						unpack(t, blob.MediaType, data)
+						if compression == "gzip" && !bytes.Equal(data[4:8], make([]byte, 4)) {
+							t.Errorf("the header has a time: % x", data[:10])
+						}
 					}
 				}
 				if blob.Digest != first {
