@@ -167,6 +167,8 @@ func merge(layers []*layer) (map[string]*File, map[string][]byte, error) {
 			delete(texts, f.Path)
 			if t, ok := l.texts[f.Path]; ok {
 				texts[f.Path] = t
+			} else if t, ok := texts[f.link]; ok && isText(f.Path) {
+				texts[f.Path] = t
 			}
 		}
 	}
