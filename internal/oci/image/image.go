@@ -91,7 +91,7 @@ func Build(s Settings, layers []Layer) (*Image, error) {
 		Variant:      s.Platform.Variant,
 		OS:           s.Platform.OS,
 		Created:      v1.Time{Time: time.Unix(s.Created, 0).UTC()},
-		RootFS:       v1.RootFS{Type: "layers"},
+		RootFS:       v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{}},
 		Config: v1.Config{
 			Env: environment(s.Env), Entrypoint: s.Entrypoint, Cmd: s.Cmd,
 			User: s.User, WorkingDir: s.Workdir, Labels: s.Labels,
