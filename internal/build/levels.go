@@ -301,7 +301,9 @@ func (s *step) sources(c spec.Content, e rootfs.Entry, mode uint32) []rootfs.Con
 	var out []rootfs.Content
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
 		rest, ok := strings.CutPrefix(name, from)
-		if !ok || rest != "" && rest[0] != '/' && from != "." {
+		if from == "." {
+			rest, ok = name, true
+		} else if !ok || rest != "" && rest[0] != '/' {
 			continue
 		}
 		f := e

@@ -313,11 +313,10 @@ func chooseLayers(named []string, packages []lock.Package, old *lock.Cell) []str
 		return slices.Compact(out)
 	}
 	for _, s := range slices.Sorted(maps.Keys(size)) {
-		bound := int64(ownLayerOver)
 		if old != nil && slices.Contains(old.Layers, s) {
-			bound /= 2
+			size[s] *= 2 // so it stays, against the bound and against others
 		}
-		if size[s] > bound {
+		if size[s] > ownLayerOver {
 			out = append(out, s)
 		}
 	}
