@@ -308,37 +308,6 @@ func (a *assembler) addAccounts() error {
 	return nil
 }
 
-// addBundle writes the certificate bundle, in the level that has
-// ca-certificates and in each that adds certificates.
-func (a *assembler) addBundle() error {
-	bundle, changed := a.tree.bundle, false
-	for _, s := range a.pkgs {
-		if s.Package != "ca-certificates" {
-			continue
-		}
-		conf, err := a.text(certsConf)
-		if err != nil {
-			return err
-		}
-		if bundle, err = systemBundle(s.Listing, conf, a.in.Read); err != nil {
-			return err
-		}
-		changed = true
-	}
-	if len(a.in.Certificates) > 0 {
-		var err error
-		if bundle, err = addCertificates(bundle, a.in.Certificates); err != nil {
-			return err
-		}
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	a.tree.bundle = bundle
-	return a.generate("ca-certificates", bundlePath, 0o644, bundle)
-}
-
 // text returns the bytes of a file in the tree, nil if it is not there.
 func (a *assembler) text(p string) ([]byte, error) {
 	e := a.tree.Resolve(p)

@@ -17,8 +17,8 @@ type Tree struct {
 	groups []Group
 	// packages of all levels by name, for licences and replaced files.
 	packages map[string]*sliced
-	bundle   []byte // the certificate bundle as last written
-	newest   int64  // time of the newest package file, in seconds
+	trust    authorities // as last written
+	newest   int64       // time of the newest package file, in seconds
 	// alternatives that update-alternatives would have chosen so far, by name.
 	alternatives map[string]chosen
 	loader       *ldcache.Cache // what /etc/ld.so.cache holds; nil without a C library
@@ -37,7 +37,7 @@ func NewTree() *Tree {
 func (t *Tree) clone() *Tree {
 	return &Tree{
 		entries: maps.Clone(t.entries), users: slices.Clone(t.users), groups: slices.Clone(t.groups),
-		packages: maps.Clone(t.packages), bundle: t.bundle, newest: t.newest,
+		packages: maps.Clone(t.packages), trust: t.trust, newest: t.newest,
 		alternatives: maps.Clone(t.alternatives), loader: t.loader,
 	}
 }
