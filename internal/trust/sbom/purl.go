@@ -10,19 +10,24 @@ import (
 // purl is the package URL of a Debian package, as the deb type of the purl
 // specification has it: pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=debian-13&upstream=glibc
 func purl(p *inventory.Package, distro string) string {
+	return PURL(p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, distro)
+}
+
+// PURL is that of a package by its parts; distro is "debian-13".
+func PURL(name, version, arch, source, sourceVersion, distro string) string {
 	vendor, _, _ := strings.Cut(distro, "-")
 	if vendor == "" {
 		vendor = "debian"
 	}
-	s := "pkg:deb/" + escape(vendor) + "/" + escape(p.Name) + "@" + escape(p.Version) + "?arch=" + escape(p.Arch)
+	s := "pkg:deb/" + escape(vendor) + "/" + escape(name) + "@" + escape(version) + "?arch=" + escape(arch)
 	if distro != "" {
 		s += "&distro=" + escape(distro)
 	}
 	switch {
-	case p.SourceVersion != p.Version:
-		s += "&upstream=" + escape(p.Source+"@"+p.SourceVersion)
-	case p.Source != p.Name:
-		s += "&upstream=" + escape(p.Source)
+	case sourceVersion != version:
+		s += "&upstream=" + escape(source+"@"+sourceVersion)
+	case source != name:
+		s += "&upstream=" + escape(source)
 	}
 	return s
 }
