@@ -104,12 +104,18 @@ func (w *walker) run(c command) (outcome, flow) {
 		return w.debconf(c), next
 	case python.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return v.known && path.Base(v.s) == "py_compile.py" }):
 		return effect("py3compile")(w, c), next
+	case java.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return is(v, "-Xshare:dump") }):
+		w.emit(c, "cache", "java", "-Xshare:dump") // what classes.jsa holds: java(1) runs without
+		return success, next
 	case c.name == "perl" && len(c.args) == 2 && is(c.args[0], "-e") && is(c.args[1], ""):
 		return maybe(), next // is perl there?
 	}
 	w.problem(c.node, "%s", source(c.node))
 	return maybe(), next
 }
+
+// java is the program of one of Debian's Java packages.
+var java = regexp.MustCompile(`^/usr/lib/jvm/[^/]+/bin/java$`)
 
 var python = regexp.MustCompile(`^python3(?:\.[0-9]+)?$`)
 
