@@ -85,8 +85,9 @@ func sample() *maker {
 // big is a layer over the bound from which gzip works on several cores.
 func big() *maker {
 	m := new(maker)
+	text := strings.Repeat(words(2, 1<<17), 9)
 	for i := range 17 {
-		m.add(rootfs.Entry{Path: fmt.Sprintf("/f%02d", i), Kind: rootfs.File}, words(uint64(i), 1<<20))
+		m.add(rootfs.Entry{Path: fmt.Sprintf("/f%02d", i), Kind: rootfs.File}, text[i:i+1<<20])
 	}
 	return m
 }
@@ -305,7 +306,7 @@ func TestErrors(t *testing.T) {
 	if _, err := layer.Write(t.Context(), io.Discard, m.entries, func(*rootfs.Entry) ([]byte, error) { return []byte("short"), nil }, layer.Compression{}); err == nil || !strings.Contains(err.Error(), "5 bytes, expected ") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := layer.Write(t.Context(), full{}, big().entries, big().read, layer.Compression{}); err == nil {
+	if _, err := layer.Write(t.Context(), full{}, m.entries, m.read, layer.Compression{}); err == nil {
 		t.Error("a full disk went unseen")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
