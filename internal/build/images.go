@@ -333,6 +333,9 @@ func (r *run) image(ctx context.Context, t *top, i int, variant string, from *im
 		s.Created = max(s.Created, l.Created)
 	}
 	s.Annotations = r.annotations(t.chain[i], variant, s.Created, from)
+	if err := r.nameVersion(&s, t.chain[:i+1], t.key); err != nil {
+		return nil, err
+	}
 	return image.Build(s, layers)
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -69,6 +71,12 @@ func (s Section) with(o *Section) Section {
 	if o.User != "" {
 		r.User = o.User
 	}
+	if o.Version != "" {
+		r.Version = o.Version
+	}
+	if o.Budget != "" {
+		r.Budget = o.Budget
+	}
 	r.Debug = s.Debug.with(o.Debug)
 	return r
 }
@@ -98,6 +106,20 @@ func (d *Debug) with(o *Debug) *Debug {
 		r.Shell = o.Shell
 	}
 	return r
+}
+
+// BudgetBytes is the section's budget in bytes, 0 where it has none.
+func (s *Section) BudgetBytes() (int64, error) {
+	if s.Budget == "" {
+		return 0, nil
+	}
+	number, unit, _ := strings.Cut(s.Budget, " ")
+	n, err := strconv.ParseFloat(number, 64)
+	factor := map[string]float64{"kB": 1e3, "MB": 1e6}[unit]
+	if err != nil || !(n > 0 && n < 1e6) || factor == 0 {
+		return 0, fmt.Errorf("budget: %q, expected a number of kB or MB, such as \"19 MB\"", s.Budget)
+	}
+	return int64(math.Round(n * factor)), nil
 }
 
 func concat[T any](a, b []T) []T {

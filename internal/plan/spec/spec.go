@@ -77,6 +77,15 @@ type Section struct {
 	User string `yaml:"user" json:"user,omitempty"`
 	// Labels of the image's config; they add to those of `from`.
 	Labels map[string]string `yaml:"labels" json:"labels,omitempty"`
+	// Version names the package whose upstream version is the image's: it
+	// becomes the annotation org.opencontainers.image.version, and in values of
+	// `env` and `labels` stands wherever they say `${version}`. There
+	// `${arch}` is Debian's name of the architecture.
+	Version string `yaml:"version" json:"version,omitempty"`
+	// Budget is the most that the layers of one architecture may have together,
+	// compressed with gzip, as in `19 MB` (millions of bytes). The catalogue's
+	// tests fail for an image that outgrows it by more than 2%.
+	Budget string `yaml:"budget" json:"-"`
 	// Layers names Debian source packages that get a layer of their own,
 	// instead of those over 1 MiB.
 	Layers []string `yaml:"layers" json:"layers,omitempty"`

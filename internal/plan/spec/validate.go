@@ -77,6 +77,9 @@ func (s *Section) validate(c *checker, at ...string) {
 	if s.User != "" && !userRE.MatchString(s.User) {
 		c.addf(c.find(where("user")...), "user: %q, expected a number or number:number, as in \"1000\" or \"1000:1000\"", s.User)
 	}
+	if _, err := s.BudgetBytes(); err != nil {
+		c.addf(c.find(where("budget")...), "%v", err)
+	}
 	if d := s.Debug; d != nil {
 		in := func(keys ...string) []string { return where(append([]string{"debug"}, keys...)...) }
 		validateParts(c, in, d.Omit, d.Slices, d.Scripts, d.Allow)
