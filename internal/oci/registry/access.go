@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,6 +22,7 @@ type access struct {
 	registry  name.Registry
 	keychain  authn.Keychain
 	transport http.RoundTripper
+	patience  time.Duration // of a question about authentication
 
 	mu        sync.Mutex // held while the registry is asked how it wants it
 	challenge *transport.Challenge
@@ -43,10 +45,12 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	if a.challenge != nil {
 		return a.challenge, nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.patience, errStalled)
+	defer cancel()
 	noting := &noting{inner: a.transport}
 	c, err := transport.Ping(ctx, a.registry, noting)
 	if err != nil {
-		return nil, noting.explain(err)
+		return nil, stalled(ctx, noting.explain(err))
 	}
 	a.challenge = c
 	return c, nil
@@ -125,6 +129,8 @@ func (a *access) refused(ctx context.Context, repository string, also []string, 
 
 // obtain exchanges credentials for a header.
 func (a *access) obtain(ctx context.Context, c *transport.Challenge, repository string, also []string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.patience, errStalled)
+	defer cancel()
 	auth, err := authn.Resolve(ctx, a.keychain, a.registry.Repo(repository))
 	if err != nil {
 		return "", &permanentError{err}
@@ -144,7 +150,7 @@ func (a *access) obtain(ctx context.Context, c *transport.Challenge, repository 
 		token, err = transport.Exchange(ctx, a.registry, auth, noting, scopes[:1], c)
 	}
 	if err != nil {
-		return "", noting.explain(err)
+		return "", stalled(ctx, noting.explain(err))
 	}
 	if token.AccessToken != "" {
 		return "Bearer " + token.AccessToken, nil

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -60,6 +61,13 @@ type session struct {
 	requests atomic.Int64
 }
 
+// close ends the connections that nothing else will use.
+func (s *session) close() {
+	if s.Transport == nil {
+		s.http.CloseIdleConnections()
+	}
+}
+
 func (c *Client) session(reg name.Registry) *session {
 	inner := c.Transport
 	if inner == nil {
@@ -70,7 +78,7 @@ func (c *Client) session(reg name.Registry) *session {
 		keychain = authn.NewMultiKeychain()
 	}
 	s := &session{Client: c, also: map[string][]string{}}
-	s.access = &access{registry: reg, keychain: keychain, transport: &agent{&guard{inner, c.Insecure}, s}}
+	s.access = &access{registry: reg, keychain: keychain, patience: c.patience(), transport: &agent{&guard{inner, c.Insecure}, s}}
 	s.http = &http.Client{Transport: s.access.transport}
 	return s
 }
@@ -85,6 +93,15 @@ func (c *Client) newTransport() http.RoundTripper {
 		TLSHandshakeTimeout: 20 * time.Second, WriteBufferSize: 64 << 10,
 		DisableCompression: true,
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: c.Insecure},
+	}
+}
+
+func (a *agent) CloseIdleConnections() { closeIdle(a.inner) }
+func (g *guard) CloseIdleConnections() { closeIdle(g.inner) }
+
+func closeIdle(t http.RoundTripper) {
+	if c, ok := t.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
 	}
 }
 
@@ -210,8 +227,8 @@ func (s *session) do(ctx context.Context, c call) (*answer, error) {
 }
 
 // once makes a request. An authorization that is refused is renewed, and the
-// request made a second time with it: a body can have been sent by then, so
-// it is opened anew.
+// request made again with it, twice at most: a body can have been sent by
+// then, so it is opened anew.
 func (s *session) once(ctx context.Context, c call) (*answer, error) {
 	for try := 0; ; try++ {
 		header, serial, err := s.access.authorization(ctx, c.repository, s.also[c.repository])
@@ -220,7 +237,7 @@ func (s *session) once(ctx context.Context, c call) (*answer, error) {
 		}
 		a, err := s.send(ctx, c, header)
 		var refusal *Error
-		if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized || try > 0 {
+		if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized || a == nil || try > 1 {
 			return a, err
 		}
 		if err := s.access.refused(ctx, c.repository, s.also[c.repository], serial, a.header); err != nil {
@@ -255,7 +272,7 @@ func (s *session) send(ctx context.Context, c call, authorization string) (*answ
 	if len(body) > maxAnswer {
 		return nil, &permanentError{fmt.Errorf("%s %s: answer of more than %d bytes", c.method, req.URL.Path, maxAnswer)}
 	}
-	a := &answer{resp.StatusCode, resp.Header, body, resp.Request.URL}
+	a := &answer{resp.StatusCode, resp.Header, body, cmp.Or(resp.Request, req).URL}
 	if !slices.Contains(c.good, resp.StatusCode) {
 		return a, newError(resp, body)
 	}

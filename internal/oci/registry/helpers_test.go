@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -77,6 +78,11 @@ var variants = []string{"latest", "debug"}
 // makeLayout writes a layout of two variants and two architectures, with a
 // layer of its own under the given ones.
 func (s store) makeLayout(t testing.TB, file string, annotations map[string]string, below ...image.Layer) *layout.Layout {
+	t.Helper()
+	return s.makeVariants(t, file, variants, annotations, below...)
+}
+
+func (s store) makeVariants(t testing.TB, file string, variants []string, annotations map[string]string, below ...image.Layer) *layout.Layout {
 	t.Helper()
 	c := &layout.Contents{Blobs: s.open}
 	for _, v := range variants {
@@ -194,10 +200,9 @@ func newRegistry(referrers bool) http.Handler {
 // serve runs a registry and returns its address.
 func serve(t testing.TB, h http.Handler) string {
 	t.Helper()
-	srv := httptest.NewServer(h)
+	srv, host := listen(h)
 	t.Cleanup(srv.Close)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	return strings.TrimPrefix(srv.URL, "http://")
+	return host
 }
 
 func start(t testing.TB, referrers bool) string {
@@ -249,12 +254,24 @@ func complete(d *remote.Descriptor) error {
 		}
 		return validate.Index(idx, validate.Fast)
 	}
-	var img v1.Image
 	img, err := d.Image()
 	if err != nil {
 		return err
 	}
-	return validate.Image(img)
+	m, err := img.Manifest()
+	if err != nil || m.Subject == nil {
+		return errors.Join(err, validate.Image(img))
+	}
+	for _, b := range append(m.Layers, m.Config) { // an attachment
+		l, err := img.LayerByDigest(b.Digest)
+		if err != nil {
+			return err
+		}
+		if ok, err := partial.Exists(l); err != nil || !ok {
+			return fmt.Errorf("blob %s: there %v: %w", b.Digest, ok, err)
+		}
+	}
+	return nil
 }
 
 // check fails unless every tag of the plan names what it should.

@@ -32,6 +32,7 @@ func (c *Client) Push(ctx context.Context, p *Plan) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.close()
 	st, err := s.examine(ctx, p)
 	if err != nil {
 		return nil, err

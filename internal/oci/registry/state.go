@@ -45,6 +45,7 @@ func (c *Client) Examine(ctx context.Context, p *Plan) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.close()
 	return s.examine(ctx, p)
 }
 
