@@ -1,6 +1,10 @@
 package spec
 
-import "fmt"
+import (
+	"fmt"
+
+	"distroless/internal/yamlstrict"
+)
 
 // Distros is the file that describes the distros: `debian13` and so on.
 type Distros struct {
@@ -44,7 +48,7 @@ type Suite struct {
 // ParseDistros reads the file that describes the distros.
 func ParseDistros(file string, data []byte) (*Distros, error) {
 	ds := new(Distros)
-	if err := parseInto(file, data, ds); err != nil {
+	if err := yamlstrict.Decode(file, data, definition(), ds, ds.validate); err != nil {
 		return nil, err
 	}
 	return ds, nil
@@ -53,17 +57,17 @@ func ParseDistros(file string, data []byte) (*Distros, error) {
 func (ds *Distros) validate(c *checker) {
 	for name, d := range ds.Distros {
 		if d == nil {
-			c.addf(c.find("distros", name), "distro %s: empty", name)
+			c.Addf(c.Find("distros", name), "distro %s: empty", name)
 			continue
 		}
 		d.Name = name
 		if d.Codename == "" || len(d.Suites) == 0 {
-			c.addf(c.find("distros", name), "distro %s: no `codename` or no `suites`", name)
+			c.Addf(c.Find("distros", name), "distro %s: no `codename` or no `suites`", name)
 		}
 		for i := range d.Suites {
 			s := &d.Suites[i]
 			if s.Name == "" || len(s.Archs) == 0 {
-				c.addf(c.find("distros", name, "suites", fmt.Sprint(i)), "distro %s: suite %d: no `name` or no `archs`", name, i)
+				c.Addf(c.Find("distros", name, "suites", fmt.Sprint(i)), "distro %s: suite %d: no `name` or no `archs`", name, i)
 			}
 			if len(s.Components) == 0 {
 				s.Components = []string{"main"}
@@ -74,7 +78,7 @@ func (ds *Distros) validate(c *checker) {
 		}
 	}
 	if _, ok := ds.Distros[ds.Default]; !ok {
-		c.addf(c.find("default"), "default: %q is not one of the distros", ds.Default)
+		c.Addf(c.Find("default"), "default: %q is not one of the distros", ds.Default)
 	}
 }
 

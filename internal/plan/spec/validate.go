@@ -14,10 +14,10 @@ import (
 // validate checks what the shape alone cannot say.
 func (d *Definition) validate(c *checker) {
 	if !nameRE.MatchString(d.Name) {
-		c.addf(c.find("name"), "name: %q, expected lower case letters, digits, '.' and '-', as in python3", d.Name)
+		c.Addf(c.Find("name"), "name: %q, expected lower case letters, digits, '.' and '-', as in python3", d.Name)
 	}
 	if d.From == d.Name && d.Name != "" {
-		c.addf(c.find("from"), "from: %q stands on itself", d.From)
+		c.Addf(c.Find("from"), "from: %q stands on itself", d.From)
 	}
 	for name, s := range d.Distros {
 		if s == nil {
@@ -27,7 +27,7 @@ func (d *Definition) validate(c *checker) {
 		s.validate(c, "distros", name)
 	}
 	if len(d.Distros) == 0 {
-		c.addf(c.find("name"), "no `distros`: expected those that the image is for, such as `distros: {debian13: {}}`")
+		c.Addf(c.Find("name"), "no `distros`: expected those that the image is for, such as `distros: {debian13: {}}`")
 	}
 	d.Section.validate(c)
 }
@@ -38,7 +38,7 @@ func (s *Section) validate(c *checker, at ...string) {
 	validatePackages(c, where, s.Packages)
 	for i, a := range s.Archs {
 		if _, err := ParseArch(a); err != nil {
-			c.addf(c.find(where("archs", fmt.Sprint(i))...), "archs: %v", err)
+			c.Addf(c.Find(where("archs", fmt.Sprint(i))...), "archs: %v", err)
 		}
 	}
 	for i, f := range s.Contents {
@@ -52,40 +52,40 @@ func (s *Section) validate(c *checker, at ...string) {
 	}
 	for i, u := range s.Accounts.Users {
 		if u.Name == "" || strings.ContainsAny(u.Name, ":\n") || strings.ContainsAny(u.Home+u.Shell, ":\n") {
-			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %q: name, home and shell must not be empty or hold ':'", u.Name)
+			c.Addf(c.Find(where("accounts", "users", fmt.Sprint(i))...), "user %q: name, home and shell must not be empty or hold ':'", u.Name)
 		}
 		if u.UID < 0 || u.GID < 0 {
-			c.addf(c.find(where("accounts", "users", fmt.Sprint(i))...), "user %s: uid and gid must not be negative", u.Name)
+			c.Addf(c.Find(where("accounts", "users", fmt.Sprint(i))...), "user %s: uid and gid must not be negative", u.Name)
 		}
 	}
 	for i, g := range s.Accounts.Groups {
 		if g.Name == "" || strings.ContainsAny(g.Name, ":\n") {
-			c.addf(c.find(where("accounts", "groups", fmt.Sprint(i))...), "group %q: the name must not be empty or hold ':'", g.Name)
+			c.Addf(c.Find(where("accounts", "groups", fmt.Sprint(i))...), "group %q: the name must not be empty or hold ':'", g.Name)
 		}
 		if g.GID < 0 {
-			c.addf(c.find(where("accounts", "groups", fmt.Sprint(i))...), "group %s: gid must not be negative", g.Name)
+			c.Addf(c.Find(where("accounts", "groups", fmt.Sprint(i))...), "group %s: gid must not be negative", g.Name)
 		}
 	}
 	for k := range s.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") {
-			c.addf(c.find(where("env")...), "env: %q is not a variable's name", k)
+			c.Addf(c.Find(where("env")...), "env: %q is not a variable's name", k)
 		}
 	}
 	if s.Workdir != "" && !absolute(s.Workdir) {
-		c.addf(c.find(where("workdir")...), "workdir: %q, expected an absolute path", s.Workdir)
+		c.Addf(c.Find(where("workdir")...), "workdir: %q, expected an absolute path", s.Workdir)
 	}
 	if s.User != "" && !userRE.MatchString(s.User) {
-		c.addf(c.find(where("user")...), "user: %q, expected a number or number:number, as in \"1000\" or \"1000:1000\"", s.User)
+		c.Addf(c.Find(where("user")...), "user: %q, expected a number or number:number, as in \"1000\" or \"1000:1000\"", s.User)
 	}
 	if _, err := s.BudgetBytes(); err != nil {
-		c.addf(c.find(where("budget")...), "%v", err)
+		c.Addf(c.Find(where("budget")...), "%v", err)
 	}
 	if d := s.Debug; d != nil {
 		in := func(keys ...string) []string { return where(append([]string{"debug"}, keys...)...) }
 		validateParts(c, in, d.Omit, d.Slices, d.Scripts, d.Allow)
 		validatePackages(c, in, d.Packages)
 		if d.Applets != "" && !absolute(d.Applets) {
-			c.addf(c.find(in("applets")...), "applets: %q, expected an absolute path", d.Applets)
+			c.Addf(c.Find(in("applets")...), "applets: %q, expected an absolute path", d.Applets)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func validatePackages(c *checker, where func(...string) []string, packages []str
 			err = errors.New("empty")
 		}
 		if err != nil {
-			c.addf(c.find(where("packages", fmt.Sprint(i))...), "packages[%d]: %v: expected a name, or a relation as in Depends: libc6 (>= 2.41)", i, err)
+			c.Addf(c.Find(where("packages", fmt.Sprint(i))...), "packages[%d]: %v: expected a name, or a relation as in Depends: libc6 (>= 2.41)", i, err)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func validatePackages(c *checker, where func(...string) []string, packages []str
 func validateParts(c *checker, where func(...string) []string, omit []Omission, slices []Slice, scripts []Script, allow []Allowance) {
 	need := func(ok bool, key string, i int, text string) {
 		if !ok {
-			c.addf(c.find(where(key, fmt.Sprint(i))...), "%s[%d]: %s", key, i, text)
+			c.Addf(c.Find(where(key, fmt.Sprint(i))...), "%s[%d]: %s", key, i, text)
 		}
 	}
 	for i, o := range omit {
@@ -142,9 +142,9 @@ func validateParts(c *checker, where func(...string) []string, omit []Omission, 
 }
 
 func (f *Content) validate(c *checker, at []string) {
-	n := c.find(at...)
+	n := c.Find(at...)
 	if !absolute(f.Path) {
-		c.addf(n, "contents: path %q, expected a clean absolute path", f.Path)
+		c.Addf(n, "contents: path %q, expected a clean absolute path", f.Path)
 	}
 	kinds := 0
 	for _, is := range []bool{f.Text != nil, f.Source != "", f.Link != "", f.Directory} {
@@ -153,57 +153,57 @@ func (f *Content) validate(c *checker, at []string) {
 		}
 	}
 	if kinds != 1 {
-		c.addf(n, "contents: %s: expected exactly one of `text`, `source`, `link` and `directory`, found %d", f.Path, kinds)
+		c.Addf(n, "contents: %s: expected exactly one of `text`, `source`, `link` and `directory`, found %d", f.Path, kinds)
 	}
 	if f.Mode != "" && !modeRE.MatchString(f.Mode) {
-		c.addf(n, "contents: %s: mode %q, expected octal such as \"0644\"", f.Path, f.Mode)
+		c.Addf(n, "contents: %s: mode %q, expected octal such as \"0644\"", f.Path, f.Mode)
 	}
 	if f.Source != "" && !fs.ValidPath(path.Clean(f.Source)) {
-		c.addf(n, "contents: %s: source %q, expected a path below the definition's folder", f.Path, f.Source)
+		c.Addf(n, "contents: %s: source %q, expected a path below the definition's folder", f.Path, f.Source)
 	}
 	if f.UID < 0 || f.GID < 0 {
-		c.addf(n, "contents: %s: uid and gid must not be negative", f.Path)
+		c.Addf(n, "contents: %s: uid and gid must not be negative", f.Path)
 	}
 }
 
 func (u *Upstream) validate(c *checker, at []string) {
-	n := c.find(at...)
+	n := c.Find(at...)
 	if u.Name == "" {
-		c.addf(n, "upstream: no `name`")
+		c.Addf(n, "upstream: no `name`")
 	}
 	if (u.Npm == "") == (u.URL == "") {
-		c.addf(n, "upstream %s: expected exactly one of `npm` and `url`", u.Name)
+		c.Addf(n, "upstream %s: expected exactly one of `npm` and `url`", u.Name)
 	}
 	if u.URL != "" && u.Version == "" {
-		c.addf(n, "upstream %s: a `url` needs a `version`", u.Name)
+		c.Addf(n, "upstream %s: a `url` needs a `version`", u.Name)
 	}
 	if u.SHA256 != "" && !hexRE.MatchString(u.SHA256) {
-		c.addf(n, "upstream %s: sha256 %q: expected 64 hex digits", u.Name, u.SHA256)
+		c.Addf(n, "upstream %s: sha256 %q: expected 64 hex digits", u.Name, u.SHA256)
 	}
 	if len(u.Paths) == 0 {
-		c.addf(n, "upstream %s: no `paths`: say which files of the archive are taken, and where to", u.Name)
+		c.Addf(n, "upstream %s: no `paths`: say which files of the archive are taken, and where to", u.Name)
 	}
 	for from, to := range u.Paths {
 		if !absolute(to) || strings.HasPrefix(from, "/") {
-			c.addf(n, "upstream %s: paths: %q to %q: expected a name in the archive and a clean absolute path", u.Name, from, to)
+			c.Addf(n, "upstream %s: paths: %q to %q: expected a name in the archive and a clean absolute path", u.Name, from, to)
 		}
 	}
 }
 
 func (a *Archive) validate(c *checker, at []string) {
-	n := c.find(at...)
+	n := c.Find(at...)
 	if !nameRE.MatchString(a.Name) {
-		c.addf(n, "archive %q: name: expected lower case letters, digits, '.' and '-'", a.Name)
+		c.Addf(n, "archive %q: name: expected lower case letters, digits, '.' and '-'", a.Name)
 	}
 	if len(a.URLs) == 0 || a.Suite == "" {
-		c.addf(n, "archive %s: no `urls` or no `suite`", a.Name)
+		c.Addf(n, "archive %s: no `urls` or no `suite`", a.Name)
 	}
 	for _, u := range a.URLs {
 		if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "file:///") {
-			c.addf(n, "archive %s: url %q: expected https://, http:// or file:///", a.Name, u)
+			c.Addf(n, "archive %s: url %q: expected https://, http:// or file:///", a.Name, u)
 		}
 	}
 	if a.Key == "" {
-		c.addf(n, "archive %s: no `key`: name a file with the keys that sign it", a.Name)
+		c.Addf(n, "archive %s: no `key`: name a file with the keys that sign it", a.Name)
 	}
 }
