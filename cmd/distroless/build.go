@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"distroless/internal/build"
+	"distroless/internal/fetch"
 	"distroless/internal/oci/layer"
 	"distroless/internal/oci/layout"
 	"distroless/internal/plan/lock"
@@ -86,15 +87,20 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 	if err != nil {
 		return err
 	}
-	made, more := se.Images(ctx, good, cellsOf(failed), variants)
-	failed = append(failed, more...)
-	if len(more) > 0 && !o.keepGoing {
-		return cellErrors(failed)
+	for again := false; ; again = true {
+		made, more := se.Images(ctx, good, cellsOf(failed), variants)
+		if len(more) > 0 && !o.keepGoing {
+			return cellErrors(append(failed, more...))
+		}
+		err := o.write(ctx, se, made)
+		if errors.Is(err, fetch.ErrChecksum) && !again {
+			continue // a layer in the cache was damaged; it is gone now and made anew
+		}
+		if err != nil {
+			return err
+		}
+		return outcome(append(failed, more...), len(made) > 0)
 	}
-	if err := o.write(ctx, se, made); err != nil {
-		return err
-	}
-	return outcome(failed, len(made) > 0)
 }
 
 // resolve brings the lock up to date and writes it. It returns the cells that

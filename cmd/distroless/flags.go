@@ -126,7 +126,7 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	u := newUI(s, c.quiet, c.verbose, c.json)
 	se = &session{catalog: cat, lock: l, ui: u}
 	se.Builder = build.New(build.Options{
-		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, Epoch: epoch, Step: u.step, Keyring: s.keyring,
+		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, KeepGoing: c.keepGoing, Epoch: epoch, Step: u.step, Keyring: s.keyring,
 		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},
 		Npm:   func() (*upstream.NpmConfig, error) { return npmConfig(s) },
 		Address: func() (archive.Address, error) {

@@ -45,6 +45,9 @@ type Options struct {
 	Compression layer.Compression
 	// Jobs is how many things are worked on at once; 0 is one a core.
 	Jobs int
+	// KeepGoing makes every image that can be made when another of the same
+	// distro and architecture cannot.
+	KeepGoing bool
 	// Epoch is recorded in new cells as the latest time in their images.
 	Epoch *int64
 	// Keyring returns the keys that a distro's archive is signed with, by the

@@ -3,7 +3,6 @@ package build
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,15 +12,20 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"distroless/internal/plan/spec"
 )
 
 // Catalog is the set of definitions that a run knows: those inside the program
-// and those given as files.
+// and those given as files. A definition inside the program is read when it is
+// first asked for. A Catalog is for one goroutine until all files are added;
+// after that its methods may be called from several.
 type Catalog struct {
 	Distros *spec.Distros
-	images  map[string]*source
+	files   fs.FS
+	mu      sync.Mutex
+	images  map[string]*source // nil for one that has not been read
 }
 
 // source is a definition with the folder that its files lie in.
@@ -30,35 +34,51 @@ type source struct {
 	dir fs.FS // nil for definitions inside the program
 }
 
-// LoadCatalog reads the definitions of a folder: every *.yaml in it, of which
-// distros.yaml describes the distros.
+// LoadCatalog opens a folder of definitions: <image>.yaml each, and distros.yaml,
+// which describes the distros.
 func LoadCatalog(files fs.FS) (*Catalog, error) {
-	c := &Catalog{images: map[string]*source{}}
+	c := &Catalog{files: files, images: map[string]*source{}}
 	names, err := fs.Glob(files, "*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
 	for _, name := range names {
-		data, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, fmt.Errorf("read catalogue: %w", err)
+		if name != distrosFile {
+			c.images[strings.TrimSuffix(name, ".yaml")] = nil
 		}
-		if name == "distros.yaml" {
-			if c.Distros, err = spec.ParseDistros(name, data); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		d, err := spec.Parse("catalog/"+name, data)
-		if err != nil {
-			return nil, err
-		}
-		c.images[d.Name] = &source{Definition: d}
 	}
-	if c.Distros == nil {
-		return nil, errors.New("read catalogue: no distros.yaml")
+	data, err := fs.ReadFile(files, distrosFile)
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
-	return c, nil
+	c.Distros, err = spec.ParseDistros(distrosFile, data)
+	return c, err
+}
+
+const distrosFile = "distros.yaml"
+
+// lookup returns a definition by name, nil if there is none of that name.
+func (c *Catalog) lookup(name string) (*source, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, known := c.images[name]
+	if !known || s != nil {
+		return s, nil
+	}
+	data, err := fs.ReadFile(c.files, name+".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue: %w", err)
+	}
+	d, err := spec.Parse("catalog/"+name+".yaml", data)
+	if err != nil {
+		return nil, err
+	}
+	if d.Name != name {
+		return nil, fmt.Errorf("catalog/%s.yaml: it defines an image named %s: call file and image alike", name, d.Name)
+	}
+	s = &source{Definition: d}
+	c.images[name] = s
+	return s, nil
 }
 
 // Add reads a definition from a file and returns its name. A definition that
@@ -76,7 +96,7 @@ func (c *Catalog) Add(file string) (string, error) {
 	if d.From == "" {
 		return d.Name, nil
 	}
-	if old, ok := c.images[d.From]; ok && old.dir != nil {
+	if old := c.images[d.From]; old != nil && old.dir != nil {
 		return d.Name, nil
 	}
 	beside := filepath.Join(filepath.Dir(file), d.From+".yaml")
@@ -97,6 +117,11 @@ func IsFile(arg string) bool {
 		strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".yml")
 }
 
+func (c *Catalog) known(name string) bool {
+	_, ok := c.images[name]
+	return ok
+}
+
 // Names lists the images, sorted.
 func (c *Catalog) Names() []string { return slices.Sorted(maps.Keys(c.images)) }
 
@@ -110,11 +135,12 @@ func (c *Catalog) Image(name string) (*spec.Definition, error) {
 }
 
 func (c *Catalog) image(name string) (*source, error) {
-	if s, ok := c.images[name]; ok {
-		return s, nil
+	s, err := c.lookup(name)
+	if s != nil || err != nil {
+		return s, err
 	}
 	for _, d := range c.DistroNames() {
-		if short, ok := strings.CutSuffix(name, "-"+d); ok && c.images[short] != nil {
+		if short, ok := strings.CutSuffix(name, "-"+d); ok && c.known(short) {
 			return nil, fmt.Errorf("image %q: not known; the name is %s, and the distro is a flag: --distro %s", name, short, d)
 		}
 	}
@@ -164,7 +190,10 @@ func (c *Catalog) chain(name, distro string) ([]*step, error) {
 	var chain []*step
 	base := ""
 	for _, n := range names {
-		s := c.images[n]
+		s, err := c.image(n)
+		if err != nil {
+			return nil, err
+		}
 		sect, err := s.For(distro)
 		if err != nil {
 			return nil, err

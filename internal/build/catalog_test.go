@@ -47,7 +47,14 @@ func TestChainErrors(t *testing.T) {
 	if _, err := LoadCatalog(fstest.MapFS{}); err == nil {
 		t.Error("a catalogue without distros is taken")
 	}
-	if _, err := load(t, map[string]string{"a.yaml": "nome: a\n"}); err == nil || !strings.HasPrefix(err.Error(), "catalog/a.yaml:1:1: ") {
+	wrong, err := load(t, map[string]string{"a.yaml": "nome: a\n", "b.yaml": "name: c\ndistros: {d1: {}}\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.Image("a"); err == nil || !strings.HasPrefix(err.Error(), "catalog/a.yaml:1:1: ") {
+		t.Error(err)
+	}
+	if _, err := wrong.Image("b"); err == nil || !strings.Contains(err.Error(), "call file and image alike") {
 		t.Error(err)
 	}
 }

@@ -66,6 +66,12 @@ func (b *Builder) Images(ctx context.Context, keys, incomplete []lock.Key, varia
 	var order []string
 	for _, group := range platformGroups(keys) {
 		tops, err := r.prepare(ctx, group, variants)
+		if err != nil && b.KeepGoing && ctx.Err() == nil {
+			var alone []*CellError
+			tops, alone = r.prepareEach(ctx, group, variants)
+			failed = append(failed, alone...)
+			err = nil
+		}
 		if err != nil {
 			fail(group, err)
 			if ctx.Err() != nil {
@@ -183,6 +189,20 @@ func (r *run) prepare(ctx context.Context, keys []lock.Key, variants []string) (
 		}
 	}
 	return tops, r.makeAll(ctx, nodes)
+}
+
+// prepareEach prepares cells one by one, so that one that fails leaves the
+// others alone. What they share is made once.
+func (r *run) prepareEach(ctx context.Context, keys []lock.Key, variants []string) (tops []*top, failed []*CellError) {
+	for _, k := range keys {
+		t, err := r.prepare(ctx, []lock.Key{k}, variants)
+		if err != nil {
+			failed = append(failed, &CellError{k, err})
+			continue
+		}
+		tops = append(tops, t...)
+	}
+	return tops, failed
 }
 
 // makeAll makes the layers of the nodes that are not remembered.
