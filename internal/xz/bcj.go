@@ -13,13 +13,12 @@ import (
 // four bytes.
 type branches struct {
 	pos     uint32
-	step    int
 	convert func(word []byte, at uint32)
 }
 
 func (f *branches) apply(p []byte) int {
-	n := len(p) &^ (f.step - 1)
-	for i := 0; i < n; i += f.step {
+	n := len(p) &^ 3
+	for i := 0; i < n; i += 4 {
 		f.convert(p[i:i+4:i+4], f.pos+uint32(i))
 	}
 	f.pos += uint32(n)

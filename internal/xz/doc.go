@@ -30,18 +30,18 @@
 // A block whose header tells both of its sizes, as multi-threaded encoders
 // write them, is decoded in one piece: its compressed and its plain size.
 // There are at most Workers+1 of these at a time. Any other block takes the
-// size of its dictionary and at most half as much again, or 4 MiB, on top.
+// size of its dictionary, half as much again or 4 MiB, and 1 MiB.
 // The buffers in between add less than 4 MiB. [Options.MemLimit] bounds the
 // sum: first fewer blocks are decoded side by side, then they are decoded
 // with a dictionary in place of one piece, then there is an error that wraps
-// [ErrMemLimit] and tells what would be needed. Nothing is allocated merely
-// because a header asks for it: a dictionary grows with what is decoded.
+// [ErrMemLimit] and tells what would be needed.
 //
 // # Where to start reading
 //
-// reader.go follows the file from stream to stream and hands out blocks,
-// block.go decodes one, lzma2.go splits a block into chunks, and loop.go
-// decodes a chunk: nearly all time is spent there.
+// reader.go hands out plain data, sequence.go follows the file from stream to
+// stream and finds the blocks, block.go decodes one, lzma2.go splits it into
+// chunks, and loop.go decodes a chunk with range.go's bits: nearly all time
+// is spent there.
 //
 // Specifications: "The .xz File Format" 1.1.0 and "LZMA specification"
 // (draft of 2015), both public domain.

@@ -90,8 +90,12 @@ func newFilter(f filterSpec) filter {
 		return &delta{distance: int(f.start)}
 	case filterX86:
 		return &x86{pos: f.start}
+	case filterARMThumb:
+		return &armThumb{pos: f.start}
+	case filterIA64:
+		return &ia64{pos: f.start}
 	}
-	b := &branches{pos: f.start, step: 4}
+	b := &branches{pos: f.start}
 	switch f.id {
 	case filterPowerPC:
 		b.convert = convertPowerPC
@@ -101,10 +105,6 @@ func newFilter(f filterSpec) filter {
 		b.convert = convertSPARC
 	case filterARM64:
 		b.convert = convertARM64
-	case filterARMThumb:
-		return &armThumb{pos: f.start}
-	case filterIA64:
-		return &ia64{pos: f.start}
 	}
 	return b
 }

@@ -113,8 +113,7 @@ func fill(probs []uint16) {
 	}
 }
 
-// The state after a symbol, by the state before it. A function that returns
-// a table of this package's is no state: the arrays are never written.
+// The state after a symbol, by the state before it.
 var (
 	afterLiteral  = [16]uint8{0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 4, 5}
 	afterMatch    = [16]uint8{7, 7, 7, 7, 7, 7, 7, 10, 10, 10, 10, 10}

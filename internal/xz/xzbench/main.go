@@ -4,7 +4,8 @@
 //	xzbench [-rounds n] file.xz...
 //
 // Each decodes each file, in a process of its own, in turns; the best of the
-// rounds counts. It prints the user time on one core, where the decoders are
+// rounds counts. A process decodes a small file several times, so that its
+// start does not weigh. It prints the user time on one core, where the decoders are
 // compared by the work that they do, and the time that passes with two
 // workers. Start with main; bench/xz fetches the packages that it is run on.
 package main
@@ -37,7 +38,11 @@ func main() {
 	case flag.NArg() == 0:
 		err = errors.New("read arguments: no file: name some .xz files")
 	case *decode != "":
-		err = decodeFile(*decode, flag.Arg(0), *workers)
+		for _, name := range flag.Args() {
+			if err = decodeFile(*decode, name, *workers); err != nil {
+				break
+			}
+		}
 	default:
 		err = compare(os.Stdout, flag.Args(), *rounds)
 	}
@@ -85,8 +90,15 @@ func decodeFile(decoder, name string, workers int) error {
 // timing is the best of some rounds.
 type timing struct{ user, wall time.Duration }
 
-// measure runs a decoder once and keeps what was better than before.
-func (t *timing) measure(args ...string) (output string, err error) {
+// enough is how many packed bytes a process decodes, at least about.
+const enough = 16 << 20
+
+// measure runs a decoder on a file so many times in one process, and keeps the
+// times that one of them took where they are better than before.
+func (t *timing) measure(file string, times int64, args ...string) (output string, err error) {
+	for range times {
+		args = append(args, file)
+	}
 	cmd := exec.Command(args[0], args[1:]...)
 	var stdout strings.Builder
 	if args[0] != "xz" {
@@ -97,14 +109,14 @@ func (t *timing) measure(args ...string) (output string, err error) {
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("run %s: %w", strings.Join(args, " "), err)
 	}
-	wall, user := time.Since(start), cmd.ProcessState.UserTime()
+	wall, user := time.Since(start)/time.Duration(times), cmd.ProcessState.UserTime()/time.Duration(times)
 	if t.wall == 0 || wall < t.wall {
 		t.wall = wall
 	}
 	if t.user == 0 || user < t.user {
 		t.user = user
 	}
-	return strings.TrimSpace(stdout.String()), nil
+	return stdout.String(), nil
 }
 
 // compare measures all decoders on all files and prints a table.
@@ -117,19 +129,24 @@ func compare(w io.Writer, files []string, rounds int) error {
 	fmt.Fprintf(w, "%-28s %7s %7s %7s %8s %8s | %7s %7s %8s\n", "file", "ours", "xz", "Go lib", "ours/xz", "ours/lib", "ours -2", "xz -T2", "ours/xz")
 	for _, file := range files {
 		var one, two, xzOne, xzTwo, lib timing
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		times := max(1, enough/info.Size())
 		var plain float64
 		for range rounds {
-			size, err := one.measure(self, "-decode", "ours", file)
+			sizes, err := one.measure(file, times, self, "-decode", "ours")
 			if err != nil {
 				return err
 			}
-			if _, err := fmt.Sscan(size, &plain); err != nil {
-				return fmt.Errorf("read plain size %q: %w", size, err)
+			if _, err := fmt.Sscan(sizes, &plain); err != nil {
+				return fmt.Errorf("read plain size %q: %w", sizes, err)
 			}
-			_, err2 := xzOne.measure("xz", "-T1", "-dc", file)
-			_, err3 := lib.measure(self, "-decode", "other", file)
-			_, err4 := two.measure(self, "-decode", "ours", "-workers", "2", file)
-			_, err5 := xzTwo.measure("xz", "-T2", "-dc", file)
+			_, err2 := xzOne.measure(file, times, "xz", "-T1", "-dc")
+			_, err3 := lib.measure(file, times, self, "-decode", "other")
+			_, err4 := two.measure(file, times, self, "-decode", "ours", "-workers", "2")
+			_, err5 := xzTwo.measure(file, times, "xz", "-T2", "-dc")
 			if err := errors.Join(err2, err3, err4, err5); err != nil {
 				return err
 			}
