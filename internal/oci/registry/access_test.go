@@ -12,10 +12,10 @@ import (
 func TestChallenge(t *testing.T) {
 	for header, want := range map[string]map[string]string{
 		`Bearer realm="https://a.example.org/t?x=1,2",service="s",scope="repository:a/b:pull,push"`: {"realm": "https://a.example.org/t?x=1,2", "service": "s", "scope": "repository:a/b:pull,push"},
-		`bearer realm=plain , error="in\"valid"`: {"realm": "plain", "error": `in"valid`},
-		`Basic realm="r"`:                        {"realm": "r"},
-		`Basic`:                                  {},
-		`Bearer realm="open`:                     {"realm": "open"},
+		`bearer realm=plain , error="in\"valid"`:                                                    {"realm": "plain", "error": `in"valid`},
+		`Basic realm="r"`:                                                                           {"realm": "r"},
+		`Basic`:                                                                                     {},
+		`Bearer realm="open`:                                                                        {"realm": "open"},
 	} {
 		c := parseChallenge([]string{"Negotiate", header})
 		if c == nil || !maps.Equal(c.Parameters, want) {

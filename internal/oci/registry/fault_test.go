@@ -126,13 +126,13 @@ type broke struct{}
 func (broke) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // stride is from one request that goes wrong to the next: every request's turn
-// comes in the project's own check, each seventh's, differently for each
+// comes in the project's own check, each thirteenth's, differently for each
 // fault, in a quick run.
 func stride() int {
 	if testenv.Required() {
 		return 1
 	}
-	return 7
+	return 13
 }
 
 // set changes what the proxy does, between pushes.
