@@ -87,13 +87,13 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 	if err != nil {
 		return err
 	}
-	for again := false; ; again = true {
+	for try := 0; ; try++ {
 		made, more := se.Images(ctx, good, cellsOf(failed), variants)
 		if len(more) > 0 && !o.keepGoing {
 			return cellErrors(append(failed, more...))
 		}
 		err := o.write(ctx, se, made)
-		if errors.Is(err, fetch.ErrChecksum) && !again {
+		if errors.Is(err, fetch.ErrChecksum) && try < maxHeal {
 			continue // a layer in the cache was damaged; it is gone now and made anew
 		}
 		if err != nil {
@@ -102,6 +102,10 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 		return outcome(append(failed, more...), len(made) > 0)
 	}
 }
+
+// maxHeal bounds the damaged layers that one run makes anew: each is found when
+// it is written out.
+const maxHeal = 32
 
 // resolve brings the lock up to date and writes it. It returns the cells that
 // can be built, and the others where the user wants to go on without them.
@@ -285,25 +289,27 @@ func printImage(u *ui, r imageReport, archive bool) {
 // printNext prints a next step that works with what was just made.
 func printNext(u *ui, r imageReport, archive bool) {
 	name := r.Image + "-" + r.Distro
-	var debug, last string
+	first, debug := r.Variants[0].Variant, ""
 	for _, v := range r.Variants {
-		last = v.Variant
 		if v.Variant == "debug" {
 			debug = v.Variant
 		}
 	}
 	if archive {
-		u.printf("\nnext:\n  podman load -i %s\n  skopeo copy oci-archive:%s:%s docker://REGISTRY/%s:%s\n", r.Reference, r.Reference, last, name, last)
+		u.printf("\nnext:\n  podman load -i %s\n  skopeo copy oci-archive:%s:%s docker://REGISTRY/%s:%s\n", r.Reference, r.Reference, first, name, first)
 		return
+	}
+	suffix := ""
+	if r.Variants[0].Digest == "" { // no index: the architectures have names of their own
+		suffix = "-" + r.Variants[0].Platforms[0].Arch
 	}
 	at := filepath.Clean(r.Reference) // podman takes no "./" after "oci:"
 	u.printf("\nnext:\n")
 	if debug != "" {
-		u.printf("  podman run --rm -it oci:%s:%s      a shell in it\n", at, debug)
+		u.printf("  podman run --rm -it oci:%s:%s%s      a shell in it\n", at, debug, suffix)
 	}
-	first := r.Variants[0].Variant
-	u.printf("  FROM oci:%s:%s      as a Dockerfile's first line, for podman build and buildah\n", at, first)
-	u.printf("  skopeo copy --all oci:%s:%s docker://REGISTRY/%s:%s\n", at, first, name, first)
+	u.printf("  FROM oci:%s:%s%s      as a Dockerfile's first line, for podman build and buildah\n", at, first, suffix)
+	u.printf("  skopeo copy --all oci:%s:%s%s docker://REGISTRY/%s:%s\n", at, first, suffix, name, first)
 }
 
 func writeArchive(ctx context.Context, file string, c *layout.Contents) error {

@@ -145,6 +145,7 @@ func (r *run) layers(ctx context.Context, n *node) ([]image.Layer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("level %s: %w", n.name(), err)
 		}
+		r.release(n)
 		if err := r.b.memo.put("plan", n.id, plan{layers}); err != nil {
 			return nil, err
 		}

@@ -66,5 +66,3 @@ func (m *memo) put(kind, key string, v any) error {
 	}
 	return os.Rename(tmp.Name(), file)
 }
-
-func (m *memo) forget(kind, key string) { os.Remove(m.file(kind, key)) }
