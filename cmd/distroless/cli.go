@@ -23,6 +23,12 @@ const (
 	exitUsage       = 2   // the command line is wrong
 	exitIncomplete  = 3   // --keep-going: some architectures failed, the others were made
 	exitInterrupted = 130 // Ctrl-C
+
+	// Of verify: why an image does not pass.
+	exitNotSigned       = 4
+	exitWrongSigner     = 5
+	exitAltered         = 6
+	exitNotReproducible = 7
 )
 
 // surroundings are all that a command may know of the process it runs in.
@@ -69,6 +75,10 @@ func run(ctx context.Context, args []string, s surroundings) int {
 		return exitUsage
 	}
 	printError(s.stderr, err)
+	var fault faultError
+	if errors.As(err, &fault) {
+		return fault.code
+	}
 	if errors.As(err, &incomplete) {
 		return exitIncomplete
 	}
@@ -115,7 +125,7 @@ DISTROLESS_ARCHIVE for --archive, DISTROLESS_KEEP_GOING for --keep-going.
 
 Exit codes: 0 done; 1 something could not be done; 2 the command line is wrong;
 3 with --keep-going, some architectures failed and the others were made;
-130 interrupted.`
+4 to 7 an image does not pass "distroless verify", which says why; 130 interrupted.`
 
 func newRoot(s *surroundings) *cobra.Command {
 	root := &cobra.Command{
@@ -135,7 +145,7 @@ func newRoot(s *surroundings) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w: see \"%s --help\"", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(s), newLock(s), newList(s), newWhy(s), newInspect(s), newPush(s), newSBOM(s), newDiff(s), newVersion(s))
+	root.AddCommand(newBuild(s), newLock(s), newList(s), newWhy(s), newInspect(s), newPush(s), newSBOM(s), newDiff(s), newKeys(s), newSign(s), newVerify(s), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd, s.environ) }
 	for _, c := range root.Commands() {

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"distroless/catalog"
+	"distroless/internal/build"
+	"distroless/internal/oci/layout"
+	"distroless/internal/oci/registry"
+	"distroless/internal/plan/lock"
+	"distroless/internal/plan/spec"
+	"distroless/internal/trust/attach"
+	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/sbom"
+	"distroless/internal/trust/sign"
+	"distroless/internal/trust/source"
+)
+
+const signLong = `Attach to the images of a layout what is to be known of them, signed: SBOMs in SPDX
+and CycloneDX, provenance, and the lock with the definitions, from which the image
+can be built again. "distroless push" then sends it all. Every index and image of
+the layout is signed, or those of one tag.
+
+Signatures are those of cosign, as bundles that refer to the image, and with
+--old-tags also under the tags sha256-<hex>.sig and .att, where cosign before
+version 3 looks:
+
+  cosign verify --key distroless.pub --insecure-ignore-tlog=true IMAGE
+  cosign verify-attestation --type slsaprovenance1 --key distroless.pub --insecure-ignore-tlog=true IMAGE
+
+The key is a file or env://NAME, its password DISTROLESS_PASSWORD or
+COSIGN_PASSWORD. Signing again with the same key changes nothing. Without --key
+everything but signatures is attached.`
+
+func newSign(s *surroundings) *cobra.Command {
+	var o attachOptions
+	var key string
+	cmd := &cobra.Command{
+		Use:   "sign LAYOUT[:TAG]",
+		Short: "Attach SBOMs, provenance and signatures to images",
+		Long:  signLong,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if key != "" {
+				var err error
+				if o.key, err = signingKey(s, key); err != nil {
+					return err
+				}
+			}
+			l, err := lock.Read(o.lockFile)
+			if err != nil {
+				return err
+			}
+			made, err := o.attach(cmd.Context(), args[0], l)
+			if err != nil {
+				return err
+			}
+			path, _, _ := source.IsLayout(args[0])
+			if err := attach.ToLayout(path, made.subjects, made.list); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.stdout, "%s  %d images and indices, %d attachments, %s\n", path, len(made.subjects), len(made.list), size(made.size()))
+			for _, n := range made.notes {
+				fmt.Fprintf(s.stderr, "note: %s\n", n)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&key, "key", "", "private `key`: a file, or env://NAME")
+	f.StringVar(&o.lockFile, "lock", "distroless.lock", "lock `file` that the images were built from")
+	o.add(cmd)
+	return cmd
+}
+
+// attachOptions are the flags of everything that attaches.
+type attachOptions struct {
+	key         *sign.Key // nil attaches without signing
+	lockFile    string
+	definition  string
+	compression string
+	builder     string
+	oldTags     bool
+}
+
+func (o *attachOptions) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.definition, "definition", "", "definition `file` of an image that is not in the catalogue")
+	f.StringVar(&o.compression, "compression", "gzip", "what the image was built with, for who builds it again: `gzip[:level]`, zstd[:level] or none")
+	f.StringVar(&o.builder, "builder-id", "", "`URI` of who builds, for the provenance (default a build on somebody's machine)")
+	f.BoolVar(&o.oldTags, "old-tags", true, "put signatures under the tags that cosign before version 3 knows, too")
+}
+
+// attachments are what there is to attach to a layout.
+type attachments struct {
+	subjects  []v1.Hash
+	list      []registry.Attachment
+	bySubject map[string][]registry.Attachment // by "sha256:<hex>", as a push takes them
+	notes     []string
+}
+
+func (a *attachments) size() int64 {
+	var n int64
+	for _, x := range a.list {
+		n += int64(len(x.Manifest))
+		for _, b := range x.Blobs {
+			n += int64(len(b))
+		}
+	}
+	return n
+}
+
+// attach makes the attachments of the images of a layout. It writes nothing.
+func (o *attachOptions) attach(ctx context.Context, ref string, l *lock.Lock) (*attachments, error) {
+	path, tag, ok := source.IsLayout(ref)
+	if !ok {
+		return nil, fmt.Errorf("sign %s: no layout is there: run \"distroless build\" first", ref)
+	}
+	on, err := layout.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	tags := []string{tag}
+	if tag == "" {
+		tags = slices.DeleteFunc(on.Tags(), func(t string) bool { return strings.HasPrefix(t, "sha256-") })
+	}
+	cat, err := build.LoadCatalog(catalog.Files)
+	if err != nil {
+		return nil, err
+	}
+	run := &attachRun{attachOptions: o, cat: cat, lock: l, packages: lockedPackages(l), done: map[v1.Hash]bool{},
+		out: attachments{bySubject: map[string][]registry.Attachment{}}, texts: map[string]*definitions{}}
+	// Indices first: their names say the variant, and what is said of an image
+	// is the same under all its names.
+	for _, wantIndex := range []bool{true, false} {
+		for _, t := range tags {
+			src, err := source.Open(path + ":" + t)
+			if err != nil {
+				return nil, err
+			}
+			d, err := src.Resolve(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if d.MediaType.IsIndex() == wantIndex {
+				if err := run.entry(ctx, src, d, t); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return &run.out, nil
+}
+
+// attachRun is one call of attach.
+type attachRun struct {
+	*attachOptions
+	cat      *build.Catalog
+	lock     *lock.Lock
+	packages func(*inventory.Inventory) []lock.Package
+	reader   inventory.Reader
+	texts    map[string]*definitions // by image and distro
+	done     map[v1.Hash]bool
+	out      attachments
+}
+
+// entry attaches to one entry of the layout, and the images in it.
+func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descriptor, tag string) error {
+	if r.done[d.Digest] {
+		return nil
+	}
+	images, err := source.Images(ctx, src, d)
+	if err != nil {
+		return err
+	}
+	var members []sbom.Member
+	for _, img := range images {
+		v, err := r.reader.Read(ctx, img)
+		if err != nil {
+			return err
+		}
+		members = append(members, sbom.Member{Image: v, Packages: r.packages(v)})
+	}
+	if d.MediaType.IsIndex() {
+		name := members[0].Image.Name
+		if err := r.one(ctx, d, sbom.Index(name, d.Digest.String(), members), members, tag); err != nil {
+			return err
+		}
+	}
+	for i, img := range images {
+		if r.done[img.Descriptor.Digest] {
+			continue
+		}
+		doc := sbom.Image(members[i].Image, members[i].Packages)
+		if err := r.one(ctx, img.Descriptor, doc, members[i:i+1], tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one attaches to one image or index.
+func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document, members []sbom.Member, tag string) error {
+	v := members[0].Image
+	in := attach.Input{
+		Subject: d, Name: v.Name, SBOM: doc, Distro: v.Distro, Version: versionOf().Version, Builder: r.builder, Key: r.key, Tags: r.oldTags,
+	}
+	if in.Name == "" {
+		in.Name = "image"
+	}
+	if err := r.recipe(&in, members, tag); err != nil {
+		r.out.notes = append(r.out.notes, fmt.Sprintf("%s: no provenance: %v", d.Digest, err))
+	}
+	list, err := attach.Make(ctx, in)
+	if err != nil {
+		return err
+	}
+	r.done[d.Digest] = true
+	r.out.subjects = append(r.out.subjects, d.Digest)
+	r.out.list = append(r.out.list, list...)
+	r.out.bySubject[d.Digest.String()] = list
+	return nil
+}
+
+// recipe finds how an image was built: its title and tag say what it is, and
+// the lock must have just the packages that are in it.
+func (r *attachRun) recipe(in *attach.Input, members []sbom.Member, tag string) error {
+	image, distro, ok := splitTitle(in.Name, r.cat)
+	if !ok {
+		return fmt.Errorf("its title, %q, names no distro", in.Name)
+	}
+	var archs []string
+	for _, m := range members {
+		p, err := spec.ParseArch(m.Image.Platform.Architecture)
+		if err != nil {
+			return err
+		}
+		archs = append(archs, p.Debian)
+		tag = strings.TrimSuffix(tag, "-"+p.OCI)
+	}
+	if !slices.Contains(spec.Variants(), tag) {
+		return fmt.Errorf("its tag, %q, is none of %s", tag, strings.Join(spec.Variants(), ", "))
+	}
+	texts := r.texts[in.Name]
+	if texts == nil {
+		var err error
+		if texts, err = gatherDefinitions(r.definition, image, distro); err != nil {
+			return err
+		}
+		r.texts[in.Name] = texts
+	}
+	recipe, part, err := newRecipe(texts, r.lock, image, distro, tag, r.compression, archs)
+	if err != nil {
+		return fmt.Errorf("%w: name the lock that it was built from with --lock", err)
+	}
+	for i, m := range members {
+		if err := attach.SamePackages(part, lock.Key{Image: image, Distro: distro, Arch: archs[i]}, tag, m.Image); err != nil {
+			return fmt.Errorf("the lock is not the one that it was built from: %w", err)
+		}
+	}
+	in.Recipe, in.Lock = recipe, part
+	return nil
+}

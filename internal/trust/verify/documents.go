@@ -1,0 +1,209 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/sbom"
+)
+
+// listed is what an SBOM says: packages as "name version", and files' sha256
+// and owners by path.
+type listed struct {
+	packages []string
+	files    map[string]entry
+}
+
+type entry struct{ sha256, owner string }
+
+// compareImage holds an SBOM against what the layers hold.
+func compareImage(f sbom.Format, data []byte, m *inventory.Inventory) error {
+	doc, err := read(f, data, m.Digest)
+	if err != nil {
+		return err
+	}
+	if err := samePackageLists(doc.packages, m); err != nil {
+		return err
+	}
+	seen := 0
+	for i := range m.Files {
+		file := &m.Files[i]
+		if file.Kind != inventory.Regular {
+			continue
+		}
+		e, ok := doc.files[file.Path]
+		switch {
+		case !ok:
+			return fmt.Errorf("%s is in the image and not in the document", file.Path)
+		case e.sha256 != file.SHA256:
+			return fmt.Errorf("%s has sha256 %s, the document says %s", file.Path, file.SHA256, e.sha256)
+		case e.owner == "":
+			return fmt.Errorf("%s belongs to nothing", file.Path)
+		}
+		seen++
+	}
+	if seen == len(doc.files) {
+		return nil
+	}
+	for _, p := range slices.Sorted(maps.Keys(doc.files)) {
+		if at := m.File(p); at == nil || at.Kind != inventory.Regular {
+			return fmt.Errorf("%s is in the document and not in the image", p)
+		}
+	}
+	return nil
+}
+
+func samePackageLists(packages []string, m *inventory.Inventory) error {
+	for _, p := range m.Packages {
+		if !slices.Contains(packages, p.Name+" "+p.Version) {
+			return fmt.Errorf("package %s %s is in the image and not in the document", p.Name, p.Version)
+		}
+	}
+	for _, p := range packages {
+		name, version, _ := strings.Cut(p, " ")
+		if at := m.Package(name); at == nil || at.Version != version {
+			return fmt.Errorf("package %s is in the document and not in the image", p)
+		}
+	}
+	return nil
+}
+
+// compareIndex checks that an index's document names the images and, of each,
+// all packages.
+func compareIndex(f sbom.Format, data []byte, members []*inventory.Inventory) error {
+	for _, m := range members {
+		doc, err := read(f, data, m.Digest)
+		if err != nil {
+			return err
+		}
+		if err := samePackageLists(doc.packages, m); err != nil {
+			return fmt.Errorf("image %s: %w", m.Digest, err)
+		}
+	}
+	return nil
+}
+
+func read(f sbom.Format, data []byte, digest string) (*listed, error) {
+	if f == sbom.CycloneDX {
+		return readCycloneDX(data, digest)
+	}
+	return readSPDX(data, digest)
+}
+
+// readSPDX reads what a document says of the image with that digest.
+func readSPDX(data []byte, digest string) (*listed, error) {
+	var doc struct {
+		Packages []struct {
+			ID      string `json:"SPDXID"`
+			Name    string `json:"name"`
+			Version string `json:"versionInfo"`
+			Purpose string `json:"primaryPackagePurpose"`
+		} `json:"packages"`
+		Files []struct {
+			ID        string `json:"SPDXID"`
+			Name      string `json:"fileName"`
+			Comment   string `json:"comment"`
+			Checksums []struct{ Algorithm, ChecksumValue string }
+		} `json:"files"`
+		Relationships []struct {
+			From string `json:"spdxElementId"`
+			How  string `json:"relationshipType"`
+			To   string `json:"relatedSpdxElement"`
+		} `json:"relationships"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	image := ""
+	for _, p := range doc.Packages {
+		if p.Purpose == "CONTAINER" && p.Version == digest {
+			image = p.ID
+		}
+	}
+	if image == "" {
+		return nil, fmt.Errorf("it does not describe image %s", digest)
+	}
+	parents := map[string]string{}
+	for _, r := range doc.Relationships {
+		if r.How == "CONTAINS" {
+			parents[r.To] = r.From
+		}
+	}
+	out := &listed{files: map[string]entry{}}
+	for _, p := range doc.Packages {
+		if parents[p.ID] == image && p.Purpose != "CONTAINER" {
+			out.packages = append(out.packages, p.Name+" "+p.Version)
+		}
+	}
+	for _, f := range doc.Files {
+		e := entry{owner: parents[f.ID]}
+		if e.owner == image {
+			e.owner = f.Comment // the generator
+		}
+		for _, c := range f.Checksums {
+			if c.Algorithm == "SHA256" {
+				e.sha256 = c.ChecksumValue
+			}
+		}
+		out.files[strings.TrimPrefix(f.Name, ".")] = e
+	}
+	return out, nil
+}
+
+// component is what is read of one of CycloneDX.
+type component struct {
+	Type       string
+	Name       string
+	Version    string
+	Hashes     []struct{ Alg, Content string }
+	Components []component
+	Properties []struct{ Name, Value string }
+}
+
+func readCycloneDX(data []byte, digest string) (*listed, error) {
+	var doc struct {
+		Metadata   struct{ Component component }
+		Components []component
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	list := doc.Components
+	if doc.Metadata.Component.Version != digest {
+		i := slices.IndexFunc(list, func(c component) bool { return c.Type == "container" && c.Version == digest })
+		if i < 0 {
+			return nil, fmt.Errorf("it does not describe image %s", digest)
+		}
+		list = list[i].Components
+	}
+	out := &listed{files: map[string]entry{}}
+	for _, c := range list {
+		if c.Type == "file" {
+			owner := ""
+			if len(c.Properties) > 0 {
+				owner = c.Properties[0].Value
+			}
+			out.add(c, owner)
+			continue
+		}
+		out.packages = append(out.packages, c.Name+" "+c.Version)
+		for _, f := range c.Components {
+			out.add(f, c.Name)
+		}
+	}
+	return out, nil
+}
+
+func (l *listed) add(c component, owner string) {
+	e := entry{owner: owner}
+	for _, h := range c.Hashes {
+		if h.Alg == "SHA-256" {
+			e.sha256 = h.Content
+		}
+	}
+	l.files[c.Name] = e
+}
