@@ -218,7 +218,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatal(err)
 			}
 			e := spec.Effective{Name: d.Name, Distro: distro, Sect: s}
-			if e.Digest() != e.Digest() {
+			if first, second := e.Digest(), e.Digest(); first != second {
 				t.Error("two digests of one definition")
 			}
 		}
