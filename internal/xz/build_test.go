@@ -13,17 +13,16 @@ type file struct{ bytes.Buffer }
 
 // builtBlock is a block to build. Zero values give a plain valid one.
 type builtBlock struct {
-	lzma2    []byte // the compressed data
-	plain    int    // how much they expand to
-	flags    byte   // of the header, without the number of filters
-	sizes    []uint64
-	filters  []byte // encoded filter flags; nil for LZMA2 with 4 KiB
-	count    byte   // filters
-	extra    []byte // in the header's padding
-	header   func([]byte)
-	padding  byte
-	check    []byte
-	checkLen int
+	lzma2   []byte // the compressed data
+	plain   int    // how much they expand to
+	flags   byte   // of the header, without the number of filters
+	sizes   []uint64
+	filters []byte // encoded filter flags; nil for LZMA2 with 4 KiB
+	count   byte   // filters
+	extra   []byte // in the header's padding
+	header  func([]byte)
+	padding byte
+	check   []byte
 }
 
 func (f *file) streamHeader(flags ...byte) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// verdict is how a file is to be judged: nil where it is valid.
+// built is a file and how it is to be judged: want is nil where it is valid.
 type built struct {
 	name string
 	data []byte
@@ -47,8 +47,6 @@ func filters(p ...byte) func(*builtBlock) {
 		}
 	}
 }
-
-func payload(p []byte) func(*builtBlock) { return func(b *builtBlock) { b.lzma2 = p } }
 
 // emptyStream is a stream without blocks.
 func emptyStream(check checkType) []byte {
