@@ -18,8 +18,8 @@ func newDiff(s *surroundings) *cobra.Command {
 		Use:   "diff OLD NEW",
 		Short: "Show how two images differ",
 		Long: `Show how two images differ: packages with their versions, files, sizes and
-settings. Each is a layout or an OCI archive, with a tag where it holds several, and
-may be another vendor's. Indices are compared platform by platform.
+settings. Each is a layout or an OCI archive, with a tag where it holds several, or
+an image in a registry, and may be another vendor's. Indices are compared platform by platform.
 
 Exit code 0 whether or not they differ; with --exit-code, 1 if they do.`,
 		Args: cobra.ExactArgs(2),
@@ -29,10 +29,12 @@ Exit code 0 whether or not they differ; with --exit-code, 1 if they do.`,
 	cmd.Flags().StringVar(&o.arch, "arch", "", "`architecture` of indices to compare (default all that both have)")
 	cmd.Flags().BoolVar(&o.all, "all", false, "list every file")
 	cmd.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit with 1 if the images differ")
+	o.registryFlags.add(cmd)
 	return cmd
 }
 
 type diffOptions struct {
+	registryFlags
 	format, arch  string
 	all, exitCode bool
 }
@@ -42,11 +44,11 @@ func (o *diffOptions) run(ctx context.Context, s *surroundings, oldRef, newRef s
 		return usagef("--format %s: expected text, json or markdown", o.format)
 	}
 	var r inventory.Reader
-	old, err := o.platforms(ctx, oldRef)
+	old, err := o.platforms(ctx, s, oldRef)
 	if err != nil {
 		return err
 	}
-	now, err := o.platforms(ctx, newRef)
+	now, err := o.platforms(ctx, s, newRef)
 	if err != nil {
 		return err
 	}
@@ -97,8 +99,8 @@ func (o *diffOptions) write(s *surroundings, out []*diff.Diff) error {
 }
 
 // platforms are the images of a reference that are to be compared.
-func (o *diffOptions) platforms(ctx context.Context, ref string) ([]inventory.Image, error) {
-	src, err := openSource(ctx, ref)
+func (o *diffOptions) platforms(ctx context.Context, s *surroundings, ref string) ([]inventory.Image, error) {
+	src, err := o.openSource(s, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"distroless/internal/oci/pull"
+	"distroless/internal/oci/registry"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
 	"distroless/internal/trust/inventory"
@@ -19,13 +20,14 @@ import (
 func newSBOM(s *surroundings) *cobra.Command {
 	var format, lockFile string
 	var arch string
+	var flags registryFlags
 	cmd := &cobra.Command{
-		Use:   "sbom LAYOUT[:TAG]",
+		Use:   "sbom IMAGE",
 		Short: "List what is in an image: packages, licences, files",
 		Long: `Write a software bill of materials of an image to standard output: its packages
 with their sources and licences, and every file with the package or generator that
 it belongs to. The image is a layout or an OCI archive, with a tag where it holds
-several: dist/base-debian13:debug. The tag of an index gives a document of all its
+several (dist/base-debian13:debug), or one in a registry. The tag of an index gives a document of all its
 images and their packages, and with --arch the one image's, which lists files too.
 
 The digests of the .debs are taken from the lock file where it holds the very
@@ -39,7 +41,7 @@ versions that are in the image. The same image and lock give the same bytes.`,
 			if err != nil {
 				return err
 			}
-			data, err := writeSBOM(cmd.Context(), args[0], arch, sbom.Format(format), l)
+			data, err := writeSBOM(cmd.Context(), s, &flags, args[0], arch, sbom.Format(format), l)
 			if err != nil {
 				return err
 			}
@@ -50,11 +52,12 @@ versions that are in the image. The same image and lock give the same bytes.`,
 	cmd.Flags().StringVar(&format, "format", string(sbom.SPDX), "`format`: spdx (2.3) or cyclonedx (1.6), both as JSON")
 	cmd.Flags().StringVar(&arch, "arch", "", "`architecture` of an index to describe, by Debian's or OCI's name (default the whole index)")
 	cmd.Flags().StringVar(&lockFile, "lock", "distroless.lock", "lock `file`, for the digests of the .debs")
+	flags.add(cmd)
 	return cmd
 }
 
-func writeSBOM(ctx context.Context, ref, arch string, format sbom.Format, l *lock.Lock) ([]byte, error) {
-	src, d, err := openImage(ctx, ref, arch)
+func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, arch string, format sbom.Format, l *lock.Lock) ([]byte, error) {
+	src, d, err := flags.openImage(ctx, s, ref, arch)
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +70,8 @@ func writeSBOM(ctx context.Context, ref, arch string, format sbom.Format, l *loc
 
 // openImage opens a reference and returns the descriptor of what it names, or
 // of its member for an architecture.
-func openImage(ctx context.Context, ref, arch string) (source.Source, v1.Descriptor, error) {
-	src, err := openSource(ctx, ref)
+func (r *registryFlags) openImage(ctx context.Context, s *surroundings, ref, arch string) (source.Source, v1.Descriptor, error) {
+	src, err := r.openSource(s, ref)
 	if err != nil {
 		return nil, v1.Descriptor{}, err
 	}
@@ -92,13 +95,22 @@ func openImage(ctx context.Context, ref, arch string) (source.Source, v1.Descrip
 	return nil, d, fmt.Errorf("open %s: no image for %s in it", ref, arch)
 }
 
-// openSource opens a layout, or an archive of one.
-func openSource(_ context.Context, ref string) (source.Source, error) {
-	src, err := source.Open(ref)
-	if os.IsNotExist(err) {
-		return nil, fmt.Errorf("open %s: neither a layout nor an OCI archive is there", ref)
+// registryFlags are the flags of commands that read images from a registry.
+type registryFlags struct{ insecure bool }
+
+func (r *registryFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&r.insecure, "insecure", false, "allow plain http to any registry (always to this machine)")
+}
+
+// openSource opens a layout or an archive of one, else an image in a registry.
+func (r *registryFlags) openSource(s *surroundings, ref string) (source.Source, error) {
+	if _, _, ok := source.IsLayout(ref); ok {
+		return source.Open(ref)
 	}
-	return src, err
+	if !pull.IsReference(ref) {
+		return nil, fmt.Errorf("open %s: no layout or OCI archive is there, and it names no registry: write the host too, as in registry.example.org/team/%s", ref, ref)
+	}
+	return pull.Open(ref, pull.Options{Keychain: registry.Keychain(s.environ), Insecure: r.insecure})
 }
 
 // describeImage makes the SBOM of an image or an index. packages returns what

@@ -27,7 +27,8 @@ import (
 const verifyLong = `Verify an image: that it is signed with a key, that its signed provenance is about
 it, that its SBOMs name every package and file of the layers with the right digests,
 and that the lock attached to it has its packages. What holds is printed line by
-line. The image is a layout or an OCI archive, with a tag where it holds several.
+line. The image is a layout or an OCI archive, with a tag where it holds several, or
+one in a registry.
 
 With --rebuild the image is built again from the lock and the definitions attached
 to it, with packages from the cache or the archive, and compared: by digest, where
@@ -55,10 +56,12 @@ func newVerify(s *surroundings) *cobra.Command {
 	f.StringVar(&o.common.cache, "cache", "", "for --rebuild: `folder` for packages (default $XDG_CACHE_HOME/distroless)")
 	f.IntVar(&o.common.jobs, "jobs", 0, "work on `n` things at once (default one a core)")
 	f.BoolVar(&o.common.json, "json", false, "print results as JSON")
+	o.registryFlags.add(cmd)
 	return cmd
 }
 
 type verifyOptions struct {
+	registryFlags
 	common                 common
 	key                    string
 	signatureOnly, rebuild bool
@@ -75,7 +78,7 @@ func (o *verifyOptions) run(ctx context.Context, s *surroundings, ref string) er
 	if err != nil {
 		return err
 	}
-	src, err := openSource(ctx, ref)
+	src, err := o.openSource(s, ref)
 	if err != nil {
 		return err
 	}

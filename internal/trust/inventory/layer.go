@@ -51,7 +51,7 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
 		return nil, ctx.Err()
 	}
 	// The digest says more than an error of the decompressor: it comes first.
-	if _, more := io.Copy(io.Discard, raw); more != nil {
+	if _, more := io.Copy(io.Discard, raw); more != nil && raw.n < d.Size {
 		return nil, fmt.Errorf("%s: %w", what, more)
 	}
 	if got := hex.EncodeToString(outer.Sum(nil)); got != d.Digest.Hex || d.Digest.Algorithm != "sha256" {

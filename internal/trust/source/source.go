@@ -1,6 +1,5 @@
 // Package source says where an image and what is attached to it are read from:
-// a layout on disk or an archive of one here, a registry by another
-// implementation of [Source]. It reads documents, verified against their
+// a layout on disk or an archive of one, or a registry through package pull. It reads documents, verified against their
 // digests; what they mean is for the packages beside it.
 //
 // Start with [Open] and [Images].
@@ -11,6 +10,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"distroless/internal/oci/layout"
+	"distroless/internal/oci/pull"
 	"distroless/internal/trust/inventory"
 )
 
@@ -48,12 +49,15 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %d bytes, more than %d", d.Digest, d.Size, MaxDocument)
 	}
 	r, err := s.Blob(ctx, d)
+	if errors.Is(err, pull.ErrDigest) {
+		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: "has another digest in the registry"}
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, MaxDocument+1))
-	if err != nil {
+	if err != nil && int64(len(data)) < d.Size { // all of it says more than an error at the end
 		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
 	}
 	sum := sha256.Sum256(data)
@@ -153,6 +157,8 @@ func exists(p string) bool {
 	_, err := os.Stat(p)
 	return err == nil
 }
+
+var _ Source = (*pull.Image)(nil)
 
 // Open opens "path[:tag]": a layout, or a tar archive of one.
 func Open(ref string) (Source, error) {

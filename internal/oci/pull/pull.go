@@ -1,0 +1,141 @@
+// Package pull reads images and what is attached to them from a registry: the
+// counterpart of package registry, which pushes. It reads blob by blob as it is
+// asked, keeps nothing, and writes nothing to disk.
+//
+// Start with [Open].
+package pull
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// ErrDigest says that a registry sent something else than what it was asked
+// for by its digest.
+var ErrDigest = errors.New("the registry sent other bytes than the digest stands for")
+
+// Options of reading. The zero value reads anonymously.
+type Options struct {
+	Keychain authn.Keychain
+	// Insecure allows plain http to any registry, not to this machine alone.
+	Insecure bool
+	// Transport carries requests; nil is the usual one.
+	Transport http.RoundTripper
+}
+
+// Image is what a reference names, with the repository that it is in.
+type Image struct {
+	ref     name.Reference
+	text    string
+	puller  *remote.Puller
+	options []remote.Option
+}
+
+// IsReference reports whether a text can name an image in a registry: with the
+// registry's name in front.
+func IsReference(ref string) bool {
+	host, _, ok := strings.Cut(ref, "/")
+	if !ok || host == "." || host == ".." || strings.HasPrefix(ref, "/") {
+		return false
+	}
+	_, err := name.ParseReference(ref)
+	return err == nil && (strings.ContainsAny(host, ".:") || host == "localhost")
+}
+
+// Open reads nothing yet; the registry is asked by the methods.
+func Open(ref string, o Options) (*Image, error) {
+	var options []name.Option
+	if o.Insecure {
+		options = append(options, name.Insecure)
+	}
+	r, err := name.ParseReference(ref, options...)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", ref, err)
+	}
+	img := &Image{ref: r, text: ref}
+	if o.Keychain != nil {
+		img.options = append(img.options, remote.WithAuthFromKeychain(o.Keychain))
+	}
+	if o.Transport != nil {
+		img.options = append(img.options, remote.WithTransport(o.Transport))
+	}
+	if img.puller, err = remote.NewPuller(img.options...); err != nil {
+		return nil, fmt.Errorf("open %s: %w", ref, err)
+	}
+	return img, nil
+}
+
+// Name is the reference as the user wrote it.
+func (i *Image) Name() string { return i.text }
+
+// Resolve asks the registry what the reference names.
+func (i *Image) Resolve(ctx context.Context) (v1.Descriptor, error) {
+	d, err := i.puller.Get(ctx, i.ref)
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("open %s: %w", i.text, err)
+	}
+	return d.Descriptor, nil
+}
+
+// Blob opens a blob, or a manifest.
+func (i *Image) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	at := i.ref.Context().Digest(d.Digest.String())
+	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
+		l, err := i.puller.Layer(ctx, at)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", at, err)
+		}
+		r, err := l.Compressed()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", at, err)
+		}
+		return r, nil
+	}
+	m, err := i.puller.Get(ctx, at)
+	if err != nil {
+		if strings.Contains(err.Error(), "does not match requested digest") { // the library has no type for it
+			err = fmt.Errorf("%w: %w", ErrDigest, err)
+		}
+		return nil, fmt.Errorf("read %s: %w", at, err)
+	}
+	return io.NopCloser(bytes.NewReader(m.Manifest)), nil
+}
+
+// Referrers lists the manifests that name a digest as their subject: as the
+// registry lists them, or where it does not by the tag that stands for the list.
+func (i *Image) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
+	at := i.ref.Context().Digest(h.String())
+	idx, err := remote.Referrers(at, append([]remote.Option{remote.WithContext(ctx)}, i.options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("list attachments of %s: %w", at, err)
+	}
+	m, err := idx.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("list attachments of %s: %w", at, err)
+	}
+	return m.Manifests, nil
+}
+
+// Tag looks up a tag of the image's repository; false where there is none.
+func (i *Image) Tag(ctx context.Context, tag string) (v1.Descriptor, bool, error) {
+	d, err := i.puller.Get(ctx, i.ref.Context().Tag(tag))
+	var e *transport.Error
+	if errors.As(err, &e) && e.StatusCode == http.StatusNotFound {
+		return v1.Descriptor{}, false, nil
+	}
+	if err != nil {
+		return v1.Descriptor{}, false, fmt.Errorf("read tag %s: %w", tag, err)
+	}
+	return d.Descriptor, true, nil
+}
