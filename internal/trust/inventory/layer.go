@@ -3,6 +3,8 @@ package inventory
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -13,11 +15,14 @@ import (
 	"hash"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"distroless/internal/rootfs"
 )
 
 const (
@@ -28,16 +33,56 @@ const (
 	maxEntries = 4 << 20
 )
 
-// layer is what one layer holds.
-type layer struct {
-	diffID string
-	files  []File
-	texts  map[string][]byte // by path: what packages and os-release are read from
+// Layer is what one layer holds: all that is read of it. It can be remembered
+// as JSON by the layer's digest and given back with [Reader.Know].
+type Layer struct {
+	DiffID string            `json:"diffId"`
+	Files  []File            `json:"files"`
+	Texts  map[string][]byte `json:"texts"` // by path: what packages and os-release are read from
+}
+
+// FromEntries makes a Layer of the entries that it was written from, for who
+// has them: that saves reading the layer back. read returns a file's bytes.
+func FromEntries(diffID string, entries []rootfs.Entry, read func(*rootfs.Entry) ([]byte, error)) (*Layer, error) {
+	l := &Layer{DiffID: diffID, Texts: map[string][]byte{}}
+	for i := range entries {
+		e := &entries[i]
+		if e.Path == "/" {
+			continue
+		}
+		f := File{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID}
+		switch e.Kind {
+		case rootfs.Dir:
+			f.Kind = Dir
+		case rootfs.Symlink:
+			f.Kind, f.Target = Symlink, e.Target
+		case rootfs.Hardlink:
+			f.Kind, f.Link = Regular, e.Target
+		case rootfs.File:
+			f.Kind, f.Size, f.SHA256 = Regular, e.Size, e.Digest
+			var data []byte
+			if e.Size > 0 {
+				var err error
+				if data, err = read(e); err != nil {
+					return nil, err
+				}
+			}
+			sum := sha1.Sum(data)
+			f.SHA1 = hex.EncodeToString(sum[:])
+			if isText(e.Path) {
+				l.Texts[e.Path] = bytes.Clone(data)
+			}
+		}
+		l.Files = append(l.Files, f)
+	}
+	// A hard link stands behind what it names, as in the archive.
+	slices.SortStableFunc(l.Files, func(a, b File) int { return cmp.Compare(min(len(a.Link), 1), min(len(b.Link), 1)) })
+	return l, nil
 }
 
 // readLayer reads a layer and verifies its digest and size. Whether the archive
 // inside is the one that the config names is for the caller to see: diffID.
-func readLayer(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
+func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, error) {
 	what := "layer " + d.Digest.String()
 	r, err := b.Blob(d)
 	if err != nil {
@@ -46,7 +91,7 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
 	defer r.Close()
 	outer := sha256.New()
 	raw := &counting{r: io.TeeReader(io.LimitReader(r, d.Size+1), outer)}
-	l, err := unpackLayer(ctx, raw, string(d.MediaType))
+	l, err := unpackLayer(ctx, raw, string(d.MediaType), s)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -63,7 +108,7 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
 	return l, nil
 }
 
-func unpackLayer(ctx context.Context, raw io.Reader, mediaType string) (*layer, error) {
+func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums) (*Layer, error) {
 	z, done, err := decompress(mediaType, raw)
 	if err != nil {
 		return nil, err
@@ -71,9 +116,8 @@ func unpackLayer(ctx context.Context, raw io.Reader, mediaType string) (*layer, 
 	defer done()
 	inner := sha256.New()
 	all := io.TeeReader(z, inner)
-	l := &layer{texts: map[string][]byte{}}
+	l := &Layer{Texts: map[string][]byte{}}
 	tr := tar.NewReader(all)
-	sums := newSums()
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -85,21 +129,21 @@ func unpackLayer(ctx context.Context, raw io.Reader, mediaType string) (*layer, 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if len(l.files) == maxEntries {
+		if len(l.Files) == maxEntries {
 			return nil, fmt.Errorf("more than %d entries", maxEntries)
 		}
-		if err := l.add(h, tr, sums); err != nil {
+		if err := l.add(h, tr, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
 	if _, err := io.Copy(io.Discard, all); err != nil {
 		return nil, err
 	}
-	l.diffID = "sha256:" + hex.EncodeToString(inner.Sum(nil))
+	l.DiffID = "sha256:" + hex.EncodeToString(inner.Sum(nil))
 	return l, nil
 }
 
-func (l *layer) add(h *tar.Header, r io.Reader, s *sums) error {
+func (l *Layer) add(h *tar.Header, r io.Reader, s *sums) error {
 	f := File{Path: path.Clean("/" + h.Name), Kind: Other, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid}
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -107,7 +151,7 @@ func (l *layer) add(h *tar.Header, r io.Reader, s *sums) error {
 	case tar.TypeSymlink:
 		f.Kind, f.Target = Symlink, h.Linkname
 	case tar.TypeLink:
-		f.Kind, f.link = Regular, path.Clean("/"+h.Linkname)
+		f.Kind, f.Link = Regular, path.Clean("/"+h.Linkname)
 	case tar.TypeReg:
 		f.Kind, f.Size = Regular, h.Size
 		s.reset()
@@ -125,10 +169,10 @@ func (l *layer) add(h *tar.Header, r io.Reader, s *sums) error {
 		}
 		f.MD5, f.SHA1, f.SHA256 = s.hex(s.md5), s.hex(s.sha1), s.hex(s.sha256)
 		if text != nil {
-			l.texts[f.Path] = []byte(text.String())
+			l.Texts[f.Path] = []byte(text.String())
 		}
 	}
-	l.files = append(l.files, f)
+	l.Files = append(l.Files, f)
 	return nil
 }
 
@@ -139,25 +183,42 @@ func isText(p string) bool {
 		strings.HasPrefix(p, "/usr/share/doc/") && path.Base(p) == "copyright"
 }
 
-// sums makes the three digests of a file in one go.
+// sums makes the digests of a file in one go; those that are nil are not
+// wanted.
 type sums struct{ md5, sha1, sha256 hash.Hash }
 
-func newSums() *sums { return &sums{md5.New(), sha1.New(), sha256.New()} }
-
-func (s *sums) reset() {
-	s.md5.Reset()
-	s.sha1.Reset()
-	s.sha256.Reset()
+func newSums(withMD5, withSHA1 bool) *sums {
+	s := &sums{sha256: sha256.New()}
+	if withMD5 {
+		s.md5 = md5.New()
+	}
+	if withSHA1 {
+		s.sha1 = sha1.New()
+	}
+	return s
 }
 
+func (s *sums) each(f func(hash.Hash)) {
+	for _, h := range []hash.Hash{s.md5, s.sha1, s.sha256} {
+		if h != nil {
+			f(h)
+		}
+	}
+}
+
+func (s *sums) reset() { s.each(func(h hash.Hash) { h.Reset() }) }
+
 func (s *sums) Write(p []byte) (int, error) {
-	s.md5.Write(p)
-	s.sha1.Write(p)
-	s.sha256.Write(p)
+	s.each(func(h hash.Hash) { h.Write(p) })
 	return len(p), nil
 }
 
-func (s *sums) hex(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+func (s *sums) hex(h hash.Hash) string {
+	if h == nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 type counting struct {
 	r io.Reader

@@ -28,6 +28,9 @@ type Reader struct {
 	// Owners tells who owns a path of an image, by the manifest's digest, where
 	// the caller knows; without it, or for a zero Owner, the image itself says.
 	Owners func(digest, path string) Owner
+	// NoMD5 leaves out the digests that only packages' own lists have, and
+	// NoSHA1 those that only SBOMs want: each costs time.
+	NoMD5, NoSHA1 bool
 
 	mu     sync.Mutex
 	layers map[string]*lazy
@@ -37,17 +40,17 @@ type Reader struct {
 // may be that of an interrupted run.
 type lazy struct {
 	mu    sync.Mutex
-	layer *layer
+	layer *Layer
 }
 
-func (l *lazy) read(ctx context.Context, b Blobs, d v1.Descriptor) (*layer, error) {
+func (l *lazy) read(ctx context.Context, r *Reader, b Blobs, d v1.Descriptor) (*Layer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.layer != nil {
 		return l.layer, nil
 	}
 	var err error
-	l.layer, err = readLayer(ctx, b, d)
+	l.layer, err = readLayer(ctx, b, d, newSums(!r.NoMD5, !r.NoSHA1))
 	return l.layer, err
 }
 
@@ -76,6 +79,9 @@ func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
 		Name:    img.Manifest.Annotations["org.opencontainers.image.title"],
 	}
 	v.Platform.OS, v.Platform.Architecture, v.Platform.Variant = img.Config.OS, img.Config.Architecture, img.Config.Variant
+	for _, l := range layers {
+		v.DiffIDs = append(v.DiffIDs, l.DiffID)
+	}
 	files, texts, err := merge(layers)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
@@ -97,25 +103,34 @@ func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
 	return v, nil
 }
 
-func (r *Reader) readLayers(ctx context.Context, img Image) ([]*layer, error) {
+// Know gives the reader what a layer holds, by the digest of its blob, so that
+// it is not read. It is for who has written the layer: nothing is verified.
+func (r *Reader) Know(digest string, l *Layer) {
+	at := r.lazy(digest)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	at.layer = l
+}
+
+func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {
 	diffs := img.Config.RootFS.DiffIDs
 	if len(diffs) != len(img.Manifest.Layers) {
 		return nil, &Mismatch{Kind: "config", What: "config " + img.Manifest.Config.Digest.String(),
 			Got: fmt.Sprintf("names %d layers, the manifest %d", len(diffs), len(img.Manifest.Layers))}
 	}
-	out := make([]*layer, len(diffs))
+	out := make([]*Layer, len(diffs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, r.Jobs))
 	for i, d := range img.Manifest.Layers {
 		g.Go(func() error {
-			l, err := r.lazy(d.Digest.String()).read(gctx, img.Blobs, d)
+			l, err := r.lazy(d.Digest.String()).read(gctx, r, img.Blobs, d)
 			if err != nil {
 				return err
 			}
 			out[i] = l
-			if l.diffID != diffs[i].String() {
+			if l.DiffID != diffs[i].String() {
 				return &Mismatch{Kind: "config", What: "layer " + d.Digest.String(),
-					Got: fmt.Sprintf("holds the archive %s, the config says %s", l.diffID, diffs[i])}
+					Got: fmt.Sprintf("holds the archive %s, the config says %s", l.DiffID, diffs[i])}
 			}
 			return nil
 		})
@@ -141,14 +156,14 @@ func historyOf(img Image) []string {
 
 // merge lays the layers over each other, whiteouts applied as the OCI image
 // specification says.
-func merge(layers []*layer) (map[string]*File, map[string][]byte, error) {
+func merge(layers []*Layer) (map[string]*File, map[string][]byte, error) {
 	files, texts := map[string]*File{}, map[string][]byte{}
 	for i, l := range layers {
-		for j := range l.files {
-			applyWhiteout(files, texts, l.files[j].Path)
+		for j := range l.Files {
+			applyWhiteout(files, texts, l.Files[j].Path)
 		}
-		for j := range l.files {
-			f := l.files[j]
+		for j := range l.Files {
+			f := l.Files[j]
 			if strings.HasPrefix(path.Base(f.Path), whiteout) {
 				continue
 			}
@@ -156,18 +171,18 @@ func merge(layers []*layer) (map[string]*File, map[string][]byte, error) {
 				removeBelow(files, texts, f.Path)
 			}
 			f.Layer = i
-			if f.link != "" {
-				t := files[f.link]
+			if f.Link != "" {
+				t := files[f.Link]
 				if t == nil || t.Kind != Regular {
-					return nil, nil, fmt.Errorf("%s: a hard link to %s, which is no file below it", f.Path, f.link)
+					return nil, nil, fmt.Errorf("%s: a hard link to %s, which is no file below it", f.Path, f.Link)
 				}
 				f.Size, f.SHA1, f.SHA256, f.MD5 = t.Size, t.SHA1, t.SHA256, t.MD5
 			}
 			files[f.Path] = &f
 			delete(texts, f.Path)
-			if t, ok := l.texts[f.Path]; ok {
+			if t, ok := l.Texts[f.Path]; ok {
 				texts[f.Path] = t
-			} else if t, ok := texts[f.link]; ok && isText(f.Path) {
+			} else if t, ok := texts[f.Link]; ok && isText(f.Path) {
 				texts[f.Path] = t
 			}
 		}

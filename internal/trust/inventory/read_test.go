@@ -2,16 +2,19 @@ package inventory_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"distroless/internal/oci/image"
+	"distroless/internal/rootfs"
 	"distroless/internal/trust/inventory"
 	"distroless/internal/trust/source"
 	"distroless/internal/trust/trusttest"
@@ -161,4 +164,54 @@ func flip(data []byte) []byte {
 	out := bytes.Clone(data)
 	out[len(out)/2] ^= 1
 	return out
+}
+
+// TestFromEntries: what a build knows of a layer is what is read back of it. If
+// it fails, the SBOM attached by a build is not that of the image.
+func TestFromEntries(t *testing.T) {
+	ref := trusttest.Sample(t) + ":latest-amd64"
+	want, err := read(t, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := inventory.Reader{NoMD5: true}
+	for i, l := range trusttest.SampleLayers("amd64") {
+		entries, texts := trusttest.Entries(l.Files)
+		made, err := inventory.FromEntries(want.DiffIDs[i], entries, func(e *rootfs.Entry) ([]byte, error) { return texts[e.Digest], nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := new(inventory.Layer)
+		if err := json.Unmarshal(data, back); err != nil {
+			t.Fatal(err)
+		}
+		r.Know(want.Manifest.Layers[i].Digest.String(), back)
+	}
+	s, err := source.Open(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.Resolve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := source.Images(t.Context(), s, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images[0].Blobs = nil // nothing is to be read
+	got, err := r.Read(t.Context(), images[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Files {
+		want.Files[i].MD5 = ""
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("known layers give\n%+v\nread ones\n%+v", got, want)
+	}
 }

@@ -46,7 +46,7 @@ func (d *Document) cyclonedx() ([]byte, error) {
 	var b bytes.Buffer
 	enc := cdx.NewBOMEncoder(&b, cdx.BOMFileFormatJSON)
 	enc.SetEscapeHTML(false)
-	if err := enc.EncodeVersion(bom, cdx.SpecVersion1_6); err != nil {
+	if err := enc.Encode(bom); err != nil {
 		return nil, fmt.Errorf("write CycloneDX document: %w", err)
 	}
 	return b.Bytes(), nil

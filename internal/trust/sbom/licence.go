@@ -127,7 +127,7 @@ func one(name string, ref func(string) string) string {
 // have for it; "" if there is none.
 func identifier(name string) string {
 	lower := strings.ToLower(strings.TrimSpace(name))
-	if id, ok := spdxNames()[lower]; ok {
+	if id, ok := spdxNames[lower]; ok {
 		return id
 	}
 	// The GNU licences: "GPL-2", "GPL-2+", "LGPL-2.1+", "GFDL-1.3".
@@ -184,8 +184,10 @@ func licenceRef(name string) string {
 }
 
 // spdxNames maps names as copyright files have them, in lower case, to the
-// identifiers of the SPDX licence list.
-func spdxNames() map[string]string {
+// identifiers of the SPDX licence list. It is not changed.
+var spdxNames = makeNames()
+
+func makeNames() map[string]string {
 	m := map[string]string{
 		// names of Debian's format, and others seen often
 		"expat": "MIT", "mit/x11": "MIT", "x11": "X11", "mit-modern": "MIT-Modern-Variant", "apache-2": "Apache-2.0", "apache": "Apache-2.0",

@@ -70,7 +70,7 @@ func Image(t testing.TB, arch string, layers ...Layer) (*image.Image, map[string
 	blobs := map[string][]byte{}
 	var list []image.Layer
 	for _, l := range layers {
-		entries, texts := entriesOf(l.Files)
+		entries, texts := Entries(l.Files)
 		var buf bytes.Buffer
 		b, err := layer.Write(t.Context(), &buf, entries, func(e *rootfs.Entry) ([]byte, error) { return texts[e.Digest], nil }, layer.Compression{})
 		if err != nil {
@@ -90,7 +90,8 @@ func Image(t testing.TB, arch string, layers ...Layer) (*image.Image, map[string
 	return img, blobs
 }
 
-func entriesOf(files map[string]string) ([]rootfs.Entry, map[string][]byte) {
+// Entries are the entries of a layer's files, with the bytes by digest.
+func Entries(files map[string]string) ([]rootfs.Entry, map[string][]byte) {
 	texts := map[string][]byte{}
 	entries := map[string]rootfs.Entry{}
 	for p, text := range files {

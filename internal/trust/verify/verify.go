@@ -82,7 +82,7 @@ type verifier struct {
 // Image verifies what a source's reference names. A [*Fault] says what is
 // wrong; any other error that it could not be found out.
 func Image(ctx context.Context, src source.Source, o Options) error {
-	v := &verifier{Options: o, src: src}
+	v := &verifier{Options: o, src: src, reader: inventory.Reader{NoSHA1: true}}
 	if v.Tell == nil {
 		v.Tell = func(Check) {}
 	}
@@ -249,6 +249,11 @@ func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType s
 	var out []bundle
 	for _, r := range list {
 		if r.ArtifactType != sign.BundleType {
+			continue
+		}
+		// What the list says is no more than a hint: one that lies hides a
+		// signature, and makes none.
+		if said := r.Annotations[attach.BundlePredicateAnnotation]; said != "" && said != predicateType {
 			continue
 		}
 		data, _, err := v.document(ctx, r)
