@@ -191,6 +191,16 @@ func newRegistry(referrers bool) http.Handler {
 	s := &shelf{blobs: map[string][]byte{}}
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(referrers), ggcr.WithBlobHandler(s))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPut {
+			// The library would keep a body that breaks off.
+			data, err := io.ReadAll(req.Body)
+			if err != nil {
+				http.Error(w, "", http.StatusBadRequest)
+				return
+			}
+			req = req.Clone(req.Context())
+			req.Body = io.NopCloser(bytes.NewReader(data))
+		}
 		if !s.mount(w, req) {
 			inner.ServeHTTP(w, req)
 		}

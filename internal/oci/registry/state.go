@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,36 +95,82 @@ func (s *session) examine(ctx context.Context, p *Plan) (*State, error) {
 // examineTags asks what each tag names. That a tag names the right digest says
 // that its manifest is there, without a further question.
 func (s *session) examineTags(ctx context.Context, st *State) error {
-	type question struct {
-		r *RepositoryState
-		t Tag
-	}
-	var all []question
-	for _, r := range st.Repositories {
-		for _, t := range r.Tags {
-			all = append(all, question{r, t})
-		}
-	}
-	found := make([]string, len(all))
-	g, ctx := s.group(ctx)
-	for i, q := range all {
+	g, gctx := s.group(ctx)
+	fresh := make([]bool, len(st.Repositories))
+	for i, r := range st.Repositories {
 		g.Go(func() (err error) {
-			found[i], err = s.resolve(ctx, q.r.Name, q.t.Name)
+			fresh[i], err = s.fresh(gctx, r)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	var errs []error
+	type question struct {
+		r *RepositoryState
+		t Tag
+	}
+	var all []question
+	for i, r := range st.Repositories {
+		for _, t := range r.Tags {
+			if _, known := r.Now[t.Name]; !known && !fresh[i] {
+				all = append(all, question{r, t})
+			}
+		}
+	}
+	found := make([]string, len(all))
+	g, gctx = s.group(ctx)
+	for i, q := range all {
+		g.Go(func() (err error) {
+			found[i], err = s.resolve(gctx, q.r.Name, q.t.Name)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	for i, q := range all {
 		q.r.Now[q.t.Name] = found[i]
-		if found[i] != "" {
-			q.r.Has[found[i]] = true
+	}
+	var errs []error
+	for _, r := range st.Repositories {
+		for _, t := range r.Tags {
+			if now := r.Now[t.Name]; now != "" {
+				r.Has[now] = true
+				errs = append(errs, t.conflict(r.Name, now))
+			}
 		}
-		errs = append(errs, q.t.conflict(q.r.Name, found[i]))
 	}
 	return errors.Join(errs...)
+}
+
+// fresh reports whether a repository has no tags at all, so that none has to
+// be asked for. It begins with one tag, whose answer it keeps: where that is
+// there, nothing is fresh. A registry that does not list tags has none fresh.
+func (s *session) fresh(ctx context.Context, r *RepositoryState) (bool, error) {
+	if len(r.Tags) == 0 {
+		return true, nil
+	}
+	last := r.Tags[len(r.Tags)-1].Name
+	now, err := s.resolve(ctx, r.Name, last)
+	if err != nil {
+		return false, err
+	}
+	if r.Now[last] = now; now != "" || len(r.Tags) < 3 {
+		return false, nil
+	}
+	a, err := s.do(ctx, call{method: http.MethodGet, repository: r.Name, path: "tags/list?n=1", good: []int{200, 400, 401, 403, 404, 405, 501}})
+	if err != nil {
+		return false, fmt.Errorf("list tags of %s: %w", r.Name, err)
+	}
+	var list struct{ Tags []string }
+	switch {
+	case a.status == http.StatusNotFound:
+		return true, nil
+	case a.status != http.StatusOK:
+		return false, nil
+	}
+	return json.Unmarshal(a.body, &list) == nil && len(list.Tags) == 0, nil
 }
 
 // conflict is the error of a tag that would be moved and must not.
@@ -163,6 +210,9 @@ func (s *session) resolve(ctx context.Context, repository, reference string) (st
 func (s *session) examineManifests(ctx context.Context, st *State) error {
 	g, ctx := s.group(ctx)
 	for _, r := range st.Repositories {
+		if len(r.Has) == 0 {
+			continue // to upload what an interrupted push has left costs no more than to ask for it
+		}
 		there := make([]string, len(r.Manifests))
 		for i, m := range r.Manifests {
 			if r.Has[m.Digest] {
