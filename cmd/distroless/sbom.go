@@ -8,7 +8,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
-	"distroless/internal/oci/pull"
 	"distroless/internal/oci/registry"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
@@ -61,7 +60,7 @@ func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, 
 	if err != nil {
 		return nil, err
 	}
-	doc, err := describeImage(ctx, src, d, new(inventory.Reader), lockedPackages(l))
+	doc, err := describeImage(ctx, src, d, &inventory.Reader{NoMD5: true}, lockedPackages(l))
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +106,10 @@ func (r *registryFlags) openSource(s *surroundings, ref string) (source.Source, 
 	if _, _, ok := source.IsLayout(ref); ok {
 		return source.Open(ref)
 	}
-	if !pull.IsReference(ref) {
+	if !registry.IsReference(ref) {
 		return nil, fmt.Errorf("open %s: no layout or OCI archive is there, and it names no registry: write the host too, as in registry.example.org/team/%s", ref, ref)
 	}
-	return pull.Open(ref, pull.Options{Keychain: registry.Keychain(s.environ), Insecure: r.insecure})
+	return registry.Open(ref, registry.ReadOptions{Keychain: registry.Keychain(s.environ), Insecure: r.insecure})
 }
 
 // describeImage makes the SBOM of an image or an index. packages returns what

@@ -1,5 +1,5 @@
 // Package source says where an image and what is attached to it are read from:
-// a layout on disk or an archive of one, or a registry through package pull. It reads documents, verified against their
+// a layout on disk or an archive of one, or a registry through package registry. It reads documents, verified against their
 // digests; what they mean is for the packages beside it.
 //
 // Start with [Open] and [Images].
@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"distroless/internal/oci/layout"
-	"distroless/internal/oci/pull"
+	"distroless/internal/oci/registry"
 	"distroless/internal/trust/inventory"
 )
 
@@ -49,7 +49,7 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %d bytes, more than %d", d.Digest, d.Size, MaxDocument)
 	}
 	r, err := s.Blob(ctx, d)
-	if errors.Is(err, pull.ErrDigest) {
+	if errors.Is(err, registry.ErrDigest) {
 		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: "has another digest in the registry"}
 	}
 	if err != nil {
@@ -158,7 +158,7 @@ func exists(p string) bool {
 	return err == nil
 }
 
-var _ Source = (*pull.Image)(nil)
+var _ Source = (*registry.Remote)(nil)
 
 // Open opens "path[:tag]": a layout, or a tar archive of one.
 func Open(ref string) (Source, error) {

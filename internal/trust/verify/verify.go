@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -206,7 +207,7 @@ func (v *verifier) signature(ctx context.Context, d v1.Descriptor) error {
 	}
 	if len(forms) > 0 {
 		slices.Sort(forms)
-		v.tell("signature", "%s is signed with the key (%v)", d.Digest, slices.Compact(forms))
+		v.tell("signature", "%s is signed with the key (%s)", d.Digest, strings.Join(slices.Compact(forms), ", "))
 		return nil
 	}
 	if err := found.worst(); err != nil {

@@ -1,9 +1,4 @@
-// Package pull reads images and what is attached to them from a registry: the
-// counterpart of package registry, which pushes. It reads blob by blob as it is
-// asked, keeps nothing, and writes nothing to disk.
-//
-// Start with [Open].
-package pull
+package registry
 
 import (
 	"bytes"
@@ -25,8 +20,8 @@ import (
 // for by its digest.
 var ErrDigest = errors.New("the registry sent other bytes than the digest stands for")
 
-// Options of reading. The zero value reads anonymously.
-type Options struct {
+// ReadOptions are how images are read. The zero value reads anonymously.
+type ReadOptions struct {
 	Keychain authn.Keychain
 	// Insecure allows plain http to any registry, not to this machine alone.
 	Insecure bool
@@ -34,8 +29,9 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Image is what a reference names, with the repository that it is in.
-type Image struct {
+// Remote is what a reference names, with the repository that it is in. It reads
+// blob by blob as it is asked, and keeps nothing.
+type Remote struct {
 	ref     name.Reference
 	text    string
 	puller  *remote.Puller
@@ -54,16 +50,16 @@ func IsReference(ref string) bool {
 }
 
 // Open reads nothing yet; the registry is asked by the methods.
-func Open(ref string, o Options) (*Image, error) {
+func Open(ref string, o ReadOptions) (*Remote, error) {
 	var options []name.Option
 	if o.Insecure {
 		options = append(options, name.Insecure)
 	}
-	r, err := name.ParseReference(ref, options...)
+	at, err := name.ParseReference(ref, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", ref, err)
 	}
-	img := &Image{ref: r, text: ref}
+	img := &Remote{ref: at, text: ref}
 	if o.Keychain != nil {
 		img.options = append(img.options, remote.WithAuthFromKeychain(o.Keychain))
 	}
@@ -77,32 +73,32 @@ func Open(ref string, o Options) (*Image, error) {
 }
 
 // Name is the reference as the user wrote it.
-func (i *Image) Name() string { return i.text }
+func (r *Remote) Name() string { return r.text }
 
 // Resolve asks the registry what the reference names.
-func (i *Image) Resolve(ctx context.Context) (v1.Descriptor, error) {
-	d, err := i.puller.Get(ctx, i.ref)
+func (r *Remote) Resolve(ctx context.Context) (v1.Descriptor, error) {
+	d, err := r.puller.Get(ctx, r.ref)
 	if err != nil {
-		return v1.Descriptor{}, fmt.Errorf("open %s: %w", i.text, err)
+		return v1.Descriptor{}, fmt.Errorf("open %s: %w", r.text, err)
 	}
 	return d.Descriptor, nil
 }
 
 // Blob opens a blob, or a manifest.
-func (i *Image) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	at := i.ref.Context().Digest(d.Digest.String())
+func (r *Remote) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	at := r.ref.Context().Digest(d.Digest.String())
 	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
-		l, err := i.puller.Layer(ctx, at)
+		l, err := r.puller.Layer(ctx, at)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", at, err)
 		}
-		r, err := l.Compressed()
+		z, err := l.Compressed()
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", at, err)
 		}
-		return r, nil
+		return z, nil
 	}
-	m, err := i.puller.Get(ctx, at)
+	m, err := r.puller.Get(ctx, at)
 	if err != nil {
 		if strings.Contains(err.Error(), "does not match requested digest") { // the library has no type for it
 			err = fmt.Errorf("%w: %w", ErrDigest, err)
@@ -114,9 +110,9 @@ func (i *Image) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error
 
 // Referrers lists the manifests that name a digest as their subject: as the
 // registry lists them, or where it does not by the tag that stands for the list.
-func (i *Image) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
-	at := i.ref.Context().Digest(h.String())
-	idx, err := remote.Referrers(at, append([]remote.Option{remote.WithContext(ctx)}, i.options...)...)
+func (r *Remote) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
+	at := r.ref.Context().Digest(h.String())
+	idx, err := remote.Referrers(at, append([]remote.Option{remote.WithContext(ctx)}, r.options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("list attachments of %s: %w", at, err)
 	}
@@ -128,8 +124,8 @@ func (i *Image) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, erro
 }
 
 // Tag looks up a tag of the image's repository; false where there is none.
-func (i *Image) Tag(ctx context.Context, tag string) (v1.Descriptor, bool, error) {
-	d, err := i.puller.Get(ctx, i.ref.Context().Tag(tag))
+func (r *Remote) Tag(ctx context.Context, tag string) (v1.Descriptor, bool, error) {
+	d, err := r.puller.Get(ctx, r.ref.Context().Tag(tag))
 	var e *transport.Error
 	if errors.As(err, &e) && e.StatusCode == http.StatusNotFound {
 		return v1.Descriptor{}, false, nil
