@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -49,6 +51,10 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	defer cancel()
 	noting := &noting{inner: a.transport}
 	c, err := transport.Ping(ctx, a.registry, noting)
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return nil, &permanentError{fmt.Errorf("%w: name the certificate of its authority with SSL_CERT_FILE, or do without that check with --insecure", untrusted)}
+	}
 	if err != nil {
 		return nil, stalled(ctx, noting.explain(err))
 	}
