@@ -145,7 +145,7 @@ func newRoot(s *surroundings) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w: see \"%s --help\"", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBuild(s), newLock(s), newList(s), newWhy(s), newInspect(s), newLoad(s), newPush(s), newSBOM(s), newDiff(s), newKeys(s), newSign(s), newVerify(s), newVersion(s))
+	root.AddCommand(newBuild(s), newLock(s), newList(s), newWhy(s), newInspect(s), newLoad(s), newPush(s), newSBOM(s), newTest(s), newDiff(s), newKeys(s), newSign(s), newVerify(s), newVersion(s))
 	root.InitDefaultCompletionCmd()
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd, s.environ) }
 	for _, c := range root.Commands() {
