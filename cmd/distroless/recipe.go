@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 
 	"distroless/catalog"
 	"distroless/internal/build"
+	"distroless/internal/oci/layer"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
 	"distroless/internal/trust/provenance"
@@ -161,6 +163,55 @@ func writeRecipe(dir string, r *provenance.Recipe) error {
 		}
 	}
 	return put("distroless.lock", []byte(r.Lock), 0o644)
+}
+
+// openRecipe writes a recipe into a folder and sets up a builder for it, as if
+// its user were there.
+func openRecipe(s *surroundings, c common, dir string, r *provenance.Recipe, compression layer.Compression) (*session, error) {
+	if err := writeRecipe(dir, r); err != nil {
+		return nil, err
+	}
+	c.lock, c.quiet = filepath.Join(dir, "distroless.lock"), true
+	se, _, err := c.open(s, []string{filepath.Join(dir, r.Image+".yaml")}, compression)
+	if err != nil {
+		return nil, err
+	}
+	if se.catalog.Distros, err = spec.ParseDistros("distros.yaml", []byte(r.Definitions["distros.yaml"])); err != nil {
+		return nil, fmt.Errorf("read the definitions of the image: %w", err)
+	}
+	return se, nil
+}
+
+// recipeKeys lists the cells of a recipe's image.
+func recipeKeys(r *provenance.Recipe) []lock.Key {
+	var out []lock.Key
+	for _, a := range r.Archs {
+		out = append(out, lock.Key{Image: r.Image, Distro: r.Distro, Arch: a})
+	}
+	return out
+}
+
+// checkLocked finds out whether definitions are those that the lock is for.
+func checkLocked(ctx context.Context, se *session, keys []lock.Key) error {
+	_, failed := se.Resolve(ctx, keys, build.Locked)
+	if len(failed) > 0 {
+		return cellErrors(failed)
+	}
+	return nil
+}
+
+// checkRecipe does so for a recipe, in a folder that it makes and removes.
+func checkRecipe(ctx context.Context, s *surroundings, r *provenance.Recipe) error {
+	dir, err := os.MkdirTemp("", "distroless-recipe-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	se, err := openRecipe(s, common{cache: filepath.Join(dir, "cache")}, filepath.Join(dir, "recipe"), r, layer.Compression{})
+	if err != nil {
+		return err
+	}
+	return checkLocked(ctx, se, recipeKeys(r))
 }
 
 // splitTitle splits "base-debian13", an image's title, into image and distro.

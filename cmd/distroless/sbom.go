@@ -8,10 +8,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"distroless/catalog"
+	"distroless/internal/build"
 	"distroless/internal/oci/registry"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
 	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/provenance"
 	"distroless/internal/trust/sbom"
 	"distroless/internal/trust/source"
 )
@@ -60,7 +63,11 @@ func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, 
 	if err != nil {
 		return nil, err
 	}
-	doc, err := describeImage(ctx, src, d, &inventory.Reader{NoMD5: true}, lockedPackages(l))
+	cat, err := build.LoadCatalog(catalog.Files)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := describeImage(ctx, src, d, &inventory.Reader{NoMD5: true}, lockedParts(l, cat))
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +119,9 @@ func (r *registryFlags) openSource(s *surroundings, ref string) (source.Source, 
 	return registry.Open(ref, registry.ReadOptions{Keychain: registry.Keychain(s.environ), Insecure: r.insecure})
 }
 
-// describeImage makes the SBOM of an image or an index. packages returns what
-// the lock has for an image.
-func describeImage(ctx context.Context, src source.Source, d v1.Descriptor, r *inventory.Reader, packages func(*inventory.Inventory) []lock.Package) (*sbom.Document, error) {
+// describeImage makes the SBOM of an image or an index. locked returns what
+// the lock has of an image.
+func describeImage(ctx context.Context, src source.Source, d v1.Descriptor, r *inventory.Reader, locked func(*inventory.Inventory) sbom.Locked) (*sbom.Document, error) {
 	images, err := source.Images(ctx, src, d)
 	if err != nil {
 		return nil, err
@@ -125,17 +132,18 @@ func describeImage(ctx context.Context, src source.Source, d v1.Descriptor, r *i
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, sbom.Member{Image: v, Packages: packages(v)})
+		members = append(members, sbom.Member{Image: v, Locked: locked(v)})
 	}
 	if !d.MediaType.IsIndex() {
-		return sbom.Image(members[0].Image, members[0].Packages), nil
+		return sbom.Image(members[0].Image, members[0].Locked), nil
 	}
 	return sbom.Index("", d.Digest.String(), members), nil
 }
 
-// lockedPackages finds the lock's entries of an image's packages in whatever
-// cell has them: a .deb of one name, version and architecture is the same in all.
-func lockedPackages(l *lock.Lock) func(*inventory.Inventory) []lock.Package {
+// lockedParts finds what a lock has of an image: its packages in whatever cell
+// has them, since a .deb of one name, version and architecture is the same in
+// all; and of its own cells, by its title, the archives that are not Debian's.
+func lockedParts(l *lock.Lock, cat *build.Catalog) func(*inventory.Inventory) sbom.Locked {
 	type id struct{ name, version, arch string }
 	all := map[id]lock.Package{}
 	for _, k := range l.Keys() {
@@ -143,12 +151,24 @@ func lockedPackages(l *lock.Lock) func(*inventory.Inventory) []lock.Package {
 			all[id{p.Name, p.Version, p.Arch}] = p
 		}
 	}
-	return func(v *inventory.Inventory) []lock.Package {
-		var out []lock.Package
+	return func(v *inventory.Inventory) sbom.Locked {
+		var out sbom.Locked
 		for _, p := range v.Packages {
 			if l, ok := all[id{p.Name, p.Version, p.Arch}]; ok {
-				out = append(out, l)
+				out.Packages = append(out.Packages, l)
 			}
+		}
+		image, distro, _ := splitTitle(v.Name, cat)
+		p, err := spec.ParseArch(v.Platform.Architecture)
+		if err != nil {
+			return out
+		}
+		chain, err := provenance.Chain(l, lock.Key{Image: image, Distro: distro, Arch: p.Debian})
+		if err != nil {
+			return out // not of this lock
+		}
+		for _, k := range chain {
+			out.Upstream = append(out.Upstream, l.Cells[k].Upstream...)
 		}
 		return out
 	}

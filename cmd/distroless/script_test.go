@@ -78,7 +78,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(keys, "archive.asc"), r.Keyring(), 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "publish": publish, "stale": stale, "same": same, "json": jsonCmd, "requests": requests, "lines": lines, "put": put, "damage": damage,
+			"exits": exits, "publish": publish, "stale": stale, "same": same, "json": jsonCmd, "requests": requests, "lines": lines, "put": put, "damage": damage, "keyenv": keyenv,
 		},
 	})
 }
@@ -237,4 +237,9 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 		data[len(data)/2] ^= 0x20
 		ts.Check(os.WriteFile(filepath.Join(dir, e.Name()), data, 0o644))
 	}
+}
+
+// keyenv NAME FILE sets a variable to what is in a file.
+func keyenv(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], ts.ReadFile(args[1]))
 }

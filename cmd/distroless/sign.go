@@ -57,7 +57,7 @@ func newSign(s *surroundings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			made, err := o.attach(cmd.Context(), args[0], l)
+			made, err := o.attach(cmd.Context(), s, args[0], l)
 			if err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func (a *attachments) size() int64 {
 }
 
 // attach makes the attachments of the images of a layout. It writes nothing.
-func (o *attachOptions) attach(ctx context.Context, ref string, l *lock.Lock) (*attachments, error) {
+func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string, l *lock.Lock) (*attachments, error) {
 	path, tag, ok := source.IsLayout(ref)
 	if !ok {
 		return nil, fmt.Errorf("sign %s: no layout is there: run \"distroless build\" first", ref)
@@ -134,7 +134,7 @@ func (o *attachOptions) attach(ctx context.Context, ref string, l *lock.Lock) (*
 	if err != nil {
 		return nil, err
 	}
-	run := &attachRun{attachOptions: o, cat: cat, lock: l, packages: lockedPackages(l), done: map[v1.Hash]bool{},
+	run := &attachRun{attachOptions: o, surroundings: s, cat: cat, lock: l, locked: lockedParts(l, cat), done: map[v1.Hash]bool{}, reader: inventory.Reader{NoMD5: true},
 		out: attachments{bySubject: map[string][]registry.Attachment{}}, texts: map[string]*definitions{}}
 	// Indices first: their names say the variant, and what is said of an image
 	// is the same under all its names.
@@ -161,13 +161,14 @@ func (o *attachOptions) attach(ctx context.Context, ref string, l *lock.Lock) (*
 // attachRun is one call of attach.
 type attachRun struct {
 	*attachOptions
-	cat      *build.Catalog
-	lock     *lock.Lock
-	packages func(*inventory.Inventory) []lock.Package
-	reader   inventory.Reader
-	texts    map[string]*definitions // by image and distro
-	done     map[v1.Hash]bool
-	out      attachments
+	*surroundings
+	cat    *build.Catalog
+	lock   *lock.Lock
+	locked func(*inventory.Inventory) sbom.Locked
+	reader inventory.Reader
+	texts  map[string]*definitions // by image and distro
+	done   map[v1.Hash]bool
+	out    attachments
 }
 
 // entry attaches to one entry of the layout, and the images in it.
@@ -185,7 +186,7 @@ func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descripto
 		if err != nil {
 			return err
 		}
-		members = append(members, sbom.Member{Image: v, Packages: r.packages(v)})
+		members = append(members, sbom.Member{Image: v, Locked: r.locked(v)})
 	}
 	if d.MediaType.IsIndex() {
 		name := members[0].Image.Name
@@ -197,7 +198,7 @@ func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descripto
 		if r.done[img.Descriptor.Digest] {
 			continue
 		}
-		doc := sbom.Image(members[i].Image, members[i].Packages)
+		doc := sbom.Image(members[i].Image, members[i].Locked)
 		if err := r.one(ctx, img.Descriptor, doc, members[i:i+1], tag); err != nil {
 			return err
 		}
@@ -214,8 +215,11 @@ func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document
 	if in.Name == "" {
 		in.Name = "image"
 	}
-	if err := r.recipe(&in, members, tag); err != nil {
-		r.out.notes = append(r.out.notes, fmt.Sprintf("%s: no provenance: %v", d.Digest, err))
+	if err := r.recipe(ctx, &in, members, tag); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.out.notes = append(r.out.notes, fmt.Sprintf("%s:%s: no provenance and no lock attached: %v", in.Name, tag, err))
 	}
 	list, err := attach.Make(ctx, in)
 	if err != nil {
@@ -230,7 +234,7 @@ func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document
 
 // recipe finds how an image was built: its title and tag say what it is, and
 // the lock must have just the packages that are in it.
-func (r *attachRun) recipe(in *attach.Input, members []sbom.Member, tag string) error {
+func (r *attachRun) recipe(ctx context.Context, in *attach.Input, members []sbom.Member, tag string) error {
 	image, distro, ok := splitTitle(in.Name, r.cat)
 	if !ok {
 		return fmt.Errorf("its title, %q, names no distro", in.Name)
@@ -263,6 +267,9 @@ func (r *attachRun) recipe(in *attach.Input, members []sbom.Member, tag string) 
 		if err := attach.SamePackages(part, lock.Key{Image: image, Distro: distro, Arch: archs[i]}, tag, m.Image); err != nil {
 			return fmt.Errorf("the lock is not the one that it was built from: %w", err)
 		}
+	}
+	if err := checkRecipe(ctx, r.surroundings, recipe); err != nil {
+		return fmt.Errorf("the definitions are not those that it was built from: %w", err)
 	}
 	in.Recipe, in.Lock = recipe, part
 	return nil

@@ -16,7 +16,6 @@ import (
 	"distroless/internal/oci/layer"
 	"distroless/internal/oci/layout"
 	"distroless/internal/plan/lock"
-	"distroless/internal/plan/spec"
 	"distroless/internal/trust/diff"
 	"distroless/internal/trust/inventory"
 	"distroless/internal/trust/provenance"
@@ -149,16 +148,11 @@ func (o *verifyOptions) rebuilt(ctx context.Context, s *surroundings, src source
 // build builds what a recipe says, for its first architecture, in a folder: with
 // the packages of the cache and none of its layers.
 func (o *verifyOptions) build(ctx context.Context, s *surroundings, dir string, r *provenance.Recipe) (*build.Made, error) {
-	in := filepath.Join(dir, "recipe")
-	if err := writeRecipe(in, r); err != nil {
-		return nil, err
-	}
 	compression, err := layer.ParseCompression(r.Compression)
 	if err != nil {
 		return nil, fmt.Errorf("rebuild: %w", err)
 	}
 	c := o.common
-	c.lock, c.quiet = filepath.Join(in, "distroless.lock"), true
 	cache, err := c.cacheDir(s)
 	if err != nil {
 		return nil, err
@@ -166,18 +160,13 @@ func (o *verifyOptions) build(ctx context.Context, s *surroundings, dir string, 
 	if c.cache, err = packagesOnly(cache, dir); err != nil {
 		return nil, err
 	}
-	se, _, err := c.open(s, []string{filepath.Join(in, r.Image+".yaml")}, compression)
+	se, err := openRecipe(s, c, filepath.Join(dir, "recipe"), r, compression)
 	if err != nil {
 		return nil, err
 	}
-	distros, err := spec.ParseDistros("distros.yaml", []byte(r.Definitions["distros.yaml"]))
-	if err != nil {
-		return nil, fmt.Errorf("rebuild: %w", err)
-	}
-	se.catalog.Distros = distros
-	keys := []lock.Key{{Image: r.Image, Distro: r.Distro, Arch: r.Archs[0]}}
-	if _, failed := se.Resolve(ctx, keys, build.Locked); len(failed) > 0 {
-		return nil, notReproducible("the definitions attached to the image are not those that its lock is for: %w", cellErrors(failed))
+	keys := recipeKeys(r)[:1]
+	if err := checkLocked(ctx, se, keys); err != nil {
+		return nil, notReproducible("the definitions attached to the image are not those that its lock is for: %w", err)
 	}
 	made, failed := se.Images(ctx, keys, nil, []string{r.Variant})
 	if len(failed) > 0 {

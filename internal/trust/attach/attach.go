@@ -235,6 +235,7 @@ func ToLayout(dir string, subjects []v1.Hash, attachments []registry.Attachment)
 		return err
 	}
 	var entries []layout.Entry
+	kinds := map[string]bool{}
 	for _, a := range attachments {
 		d := descriptor(string(types.OCIManifestSchema1), a.Manifest)
 		var m v1.Manifest
@@ -242,6 +243,7 @@ func ToLayout(dir string, subjects []v1.Hash, attachments []registry.Attachment)
 			return fmt.Errorf("attach to %s: %w", dir, err)
 		}
 		d.ArtifactType = m.ArtifactType
+		kinds[m.ArtifactType] = true
 		if a.Tag != "" {
 			d.Annotations = map[string]string{refName: a.Tag}
 		}
@@ -251,7 +253,7 @@ func ToLayout(dir string, subjects []v1.Hash, attachments []registry.Attachment)
 		}
 		entries = append(entries, layout.Entry{Descriptor: d, Blobs: blobs})
 	}
-	return layout.Add(dir, entries, func(d v1.Descriptor) bool { return replaced(l, d, subjects) })
+	return layout.Add(dir, entries, func(d v1.Descriptor) bool { return kinds[d.ArtifactType] && replaced(l, d, subjects) })
 }
 
 // replaced reports whether an entry of a layout is an unsigned document about

@@ -32,7 +32,7 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		for i, v := range d.images {
 			c := container(d.name, v.Digest, v.Platform.Architecture)
 			members = append(members, c.BOMRef)
-			parts, deps := imageComponents(c.BOMRef, v, d.debs[i], false)
+			parts, deps := imageComponents(c.BOMRef, v, d.locked[i], false)
 			c.Components = &parts
 			components = append(components, c)
 			dependencies = append(dependencies, deps...)
@@ -40,7 +40,7 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		dependencies = append([]cdx.Dependency{{Ref: top.BOMRef, Dependencies: &members}}, dependencies...)
 	} else {
 		top = container(d.name, d.digest, d.images[0].Platform.Architecture)
-		components, dependencies = imageComponents(top.BOMRef, d.images[0], d.debs[0], true)
+		components, dependencies = imageComponents(top.BOMRef, d.images[0], d.locked[0], true)
 	}
 	bom.Components, bom.Dependencies = &components, &dependencies
 	var b bytes.Buffer
@@ -76,7 +76,7 @@ func hashes(pairs ...any) *[]cdx.Hash {
 
 // imageComponents are an image's packages with their files, then the files that
 // were generated.
-func imageComponents(top string, v *inventory.Inventory, debs map[string]*lock.Package, files bool) ([]cdx.Component, []cdx.Dependency) {
+func imageComponents(top string, v *inventory.Inventory, l locked, files bool) ([]cdx.Component, []cdx.Dependency) {
 	out := []cdx.Component{}
 	// References must differ between the images of an index; a package of
 	// "all" is the same in each.
@@ -105,7 +105,7 @@ func imageComponents(top string, v *inventory.Inventory, debs map[string]*lock.P
 	deps := []cdx.Dependency{{Ref: top, Dependencies: &all}}
 	for i := range v.Packages {
 		p := &v.Packages[i]
-		c := packageComponent(v, p, licences[i], deb(debs, p))
+		c := packageComponent(v, p, licences[i], deb(l.debs, p))
 		c.BOMRef = ref(p)
 		if list := owned[p.Name]; len(list) > 0 {
 			c.Components = &list
@@ -117,6 +117,14 @@ func imageComponents(top string, v *inventory.Inventory, debs map[string]*lock.P
 			on = append(on, ref(v.Package(n)))
 		}
 		deps = append(deps, cdx.Dependency{Ref: c.BOMRef, Dependencies: &on})
+	}
+	for _, u := range l.upstream {
+		c := cdx.Component{
+			BOMRef: top + "/upstream/" + u.Name, Type: cdx.ComponentTypeApplication, Name: u.Name, Version: u.Version,
+			PackageURL: u.Purl, CPE: u.CPE, Hashes: hashes(cdx.HashAlgoSHA256, u.SHA256),
+		}
+		out = append(out, c)
+		all = append(all, c.BOMRef)
 	}
 	return append(out, generated...), deps
 }

@@ -62,22 +62,43 @@ type Document struct {
 	created string
 	index   bool
 	images  []*inventory.Inventory
-	debs    []map[string]*lock.Package // by name, for each image
+	locked  []locked // for each image
 }
 
-// Image describes one image. packages are those of the lock that it was built
-// from, for the digests of the .debs; it may be nil.
-func Image(v *inventory.Inventory, packages []lock.Package) *Document {
+// Locked is what the lock says of an image: its packages, for the digests of
+// the .debs, and the archives that are not Debian's, which leave no mark of
+// their own in an image.
+type Locked struct {
+	Packages []lock.Package
+	Upstream []lock.Upstream
+}
+
+type locked struct {
+	debs     map[string]*lock.Package // by name
+	upstream []lock.Upstream
+}
+
+func (l Locked) index() locked {
+	m := map[string]*lock.Package{}
+	for i := range l.Packages {
+		m[l.Packages[i].Name] = &l.Packages[i]
+	}
+	return locked{m, l.Upstream}
+}
+
+// Image describes one image, with what the lock says of it, which may be
+// nothing.
+func Image(v *inventory.Inventory, l Locked) *Document {
 	return &Document{
 		name: cmp.Or(v.Name, "image"), digest: v.Digest, created: v.Created,
-		images: []*inventory.Inventory{v}, debs: []map[string]*lock.Package{byName(packages)},
+		images: []*inventory.Inventory{v}, locked: []locked{l.index()},
 	}
 }
 
-// Member is one image of an index with its packages of the lock.
+// Member is one image of an index.
 type Member struct {
-	Image    *inventory.Inventory
-	Packages []lock.Package
+	Image *inventory.Inventory
+	Locked
 }
 
 // Index describes an index: every image in it with its packages. The files
@@ -88,7 +109,7 @@ func Index(name, digest string, members []Member) *Document {
 		d.name = cmp.Or(d.name, m.Image.Name)
 		d.created = max(d.created, m.Image.Created)
 		d.images = append(d.images, m.Image)
-		d.debs = append(d.debs, byName(m.Packages))
+		d.locked = append(d.locked, m.index())
 	}
 	d.name = cmp.Or(d.name, "image")
 	return d
@@ -103,14 +124,6 @@ func (d *Document) Encode(f Format) ([]byte, error) {
 		return d.cyclonedx()
 	}
 	return nil, fmt.Errorf("format %q: expected %s or %s", f, SPDX, CycloneDX)
-}
-
-func byName(packages []lock.Package) map[string]*lock.Package {
-	m := map[string]*lock.Package{}
-	for i := range packages {
-		m[packages[i].Name] = &packages[i]
-	}
-	return m
 }
 
 // deb returns the lock's entry of a package, if it is of the very version.

@@ -53,14 +53,18 @@ var packages = []lock.Package{
 	{Name: "libstdc++6", Version: "1", Path: "pool/g/other.deb", SHA256: strings.Repeat("66", 32)},
 }
 
+var known = sbom.Locked{Packages: packages, Upstream: []lock.Upstream{
+	{Name: "node", Version: "22.1.0", SHA256: strings.Repeat("0d", 32), Purl: "pkg:generic/node@22.1.0", CPE: "cpe:2.3:a:nodejs:node.js:22.1.0:*:*:*:*:*:*:*"},
+}}
+
 func documents(t testing.TB, dir string) map[string]*sbom.Document {
 	_, one := load(t, dir+":latest-amd64")
 	digest, both := load(t, dir+":latest")
 	var members []sbom.Member
 	for _, v := range both {
-		members = append(members, sbom.Member{Image: v, Packages: packages})
+		members = append(members, sbom.Member{Image: v, Locked: known})
 	}
-	return map[string]*sbom.Document{"image": sbom.Image(one[0], packages), "index": sbom.Index("app-debian13", digest, members)}
+	return map[string]*sbom.Document{"image": sbom.Image(one[0], known), "index": sbom.Index("app-debian13", digest, members)}
 }
 
 func encode(t testing.TB, d *sbom.Document, f sbom.Format) []byte {
@@ -152,8 +156,8 @@ func TestSPDX(t *testing.T) {
 			if len(plain.Files) != 18 {
 				t.Errorf("%d files, want 18", len(plain.Files))
 			}
-		} else if len(plain.Packages) != 1+2+6 {
-			t.Errorf("index: %d packages, want 9", len(plain.Packages))
+		} else if len(plain.Packages) != 1+2+6+2 {
+			t.Errorf("index: %d packages, want 11", len(plain.Packages))
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (d *Document) spdx() ([]byte, error) {
 			w.doc.Packages[0].PackageExternalReferences[0].Locator = imagePURL(d.name, v.Digest, v.Platform.Architecture)
 			w.relate("DOCUMENT", "DESCRIBES", id)
 		}
-		w.image(id, prefix, v, d.debs[i], !d.index)
+		w.image(id, prefix, v, d.locked[i], !d.index)
 	}
 	for _, ref := range slices.Sorted(maps.Keys(w.texts)) {
 		w.doc.OtherLicenses = append(w.doc.OtherLicenses, &v2_3.OtherLicense{
@@ -123,7 +123,7 @@ func (w *spdxWriter) container(id, name, digest, locator string) common.ElementI
 }
 
 // image adds an image's packages, and its files where they are wanted.
-func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inventory, debs map[string]*lock.Package, files bool) {
+func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inventory, l locked, files bool) {
 	ids := map[string]common.ElementID{}
 	owned := map[string][]*inventory.File{}
 	for i := range v.Files {
@@ -138,7 +138,7 @@ func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inv
 	licences := copyrights(v)
 	for i := range v.Packages {
 		p := &v.Packages[i]
-		sp := w.packageOf(prefix, v, p, licences[i], debs)
+		sp := w.packageOf(prefix, v, p, licences[i], l.debs)
 		if list := owned[p.Name]; len(list) > 0 {
 			sp.FilesAnalyzed = true
 			sp.PackageVerificationCode = &common.PackageVerificationCode{Value: verificationCode(list)}
@@ -151,6 +151,11 @@ func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inv
 		for _, n := range needs(v, &v.Packages[i]) {
 			w.relate(ids[v.Packages[i].Name], "DEPENDS_ON", ids[n])
 		}
+	}
+	for _, u := range l.upstream {
+		sp := w.upstream(prefix, u)
+		w.doc.Packages = append(w.doc.Packages, sp)
+		w.relate(top, "CONTAINS", sp.PackageSPDXIdentifier)
 	}
 	if !files {
 		return
@@ -186,6 +191,23 @@ func (w *spdxWriter) packageOf(prefix string, v *inventory.Inventory, p *invento
 	if d := deb(debs, p); d != nil {
 		sp.PackageFileName = d.File()
 		sp.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: d.SHA256}}
+	}
+	return sp
+}
+
+// upstream is an archive that is not Debian's.
+func (w *spdxWriter) upstream(prefix string, u lock.Upstream) *v2_3.Package {
+	sp := &v2_3.Package{
+		PackageName: u.Name, PackageSPDXIdentifier: w.id(prefix + "Upstream-" + u.Name), PackageVersion: u.Version,
+		PackageDownloadLocation: noAssertion, PrimaryPackagePurpose: "APPLICATION",
+		PackageChecksums:        []common.Checksum{{Algorithm: common.SHA256, Value: u.SHA256}},
+		PackageLicenseConcluded: noAssertion, PackageLicenseDeclared: noAssertion, PackageCopyrightText: noAssertion,
+	}
+	if u.Purl != "" {
+		sp.PackageExternalReferences = append(sp.PackageExternalReferences, &v2_3.PackageExternalReference{Category: spdx.CategoryPackageManager, RefType: spdx.PackageManagerPURL, Locator: u.Purl})
+	}
+	if u.CPE != "" {
+		sp.PackageExternalReferences = append(sp.PackageExternalReferences, &v2_3.PackageExternalReference{Category: spdx.CategorySecurity, RefType: spdx.SecurityCPE23Type, Locator: u.CPE})
 	}
 	return sp
 }

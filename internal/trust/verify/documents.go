@@ -102,6 +102,9 @@ func readSPDX(data []byte, digest string) (*listed, error) {
 			Name    string `json:"name"`
 			Version string `json:"versionInfo"`
 			Purpose string `json:"primaryPackagePurpose"`
+			Refs    []struct {
+				Locator string `json:"referenceLocator"`
+			} `json:"externalRefs"`
 		} `json:"packages"`
 		Files []struct {
 			ID        string `json:"SPDXID"`
@@ -135,7 +138,7 @@ func readSPDX(data []byte, digest string) (*listed, error) {
 	}
 	out := &listed{files: map[string]entry{}}
 	for _, p := range doc.Packages {
-		if parents[p.ID] == image && p.Purpose != "CONTAINER" {
+		if parents[p.ID] == image && len(p.Refs) > 0 && isDeb(p.Refs[0].Locator) {
 			out.packages = append(out.packages, p.Name+" "+p.Version)
 		}
 	}
@@ -159,10 +162,15 @@ type component struct {
 	Type       string
 	Name       string
 	Version    string
+	Purl       string
 	Hashes     []struct{ Alg, Content string }
 	Components []component
 	Properties []struct{ Name, Value string }
 }
+
+// isDeb reports whether a purl is that of a Debian package: of these the image
+// says itself which it has.
+func isDeb(purl string) bool { return strings.HasPrefix(purl, "pkg:deb/") }
 
 func readCycloneDX(data []byte, digest string) (*listed, error) {
 	var doc struct {
@@ -190,7 +198,9 @@ func readCycloneDX(data []byte, digest string) (*listed, error) {
 			out.add(c, owner)
 			continue
 		}
-		out.packages = append(out.packages, c.Name+" "+c.Version)
+		if isDeb(c.Purl) {
+			out.packages = append(out.packages, c.Name+" "+c.Version)
+		}
 		for _, f := range c.Components {
 			out.add(f, c.Name)
 		}

@@ -59,6 +59,9 @@ func public(t *testing.T, k *sign.Key) *sign.Public {
 	return p
 }
 
+// node is what has no paragraph in the image.
+var node = sbom.Locked{Upstream: []lock.Upstream{{Name: "node", Version: "22", SHA256: strings.Repeat("0d", 32), Purl: "pkg:generic/node@22"}}}
+
 // sampleLock is the lock of the sample image.
 func sampleLock() *lock.Lock {
 	l := &lock.Lock{Cells: map[lock.Key]*lock.Cell{}}
@@ -101,12 +104,12 @@ func signed(t *testing.T, dir string, k *sign.Key, tags bool) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			members = append(members, sbom.Member{Image: v})
+			members = append(members, sbom.Member{Image: v, Locked: node})
 			archs = append(archs, img.Config.Architecture)
 		}
 		in.SBOM = sbom.Index("app-debian13", d.Digest.String(), members)
 		if !d.MediaType.IsIndex() {
-			in.SBOM = sbom.Image(members[0].Image, nil)
+			in.SBOM = sbom.Image(members[0].Image, node)
 		}
 		if in.Lock, err = provenance.Subset(sampleLock(), "app", "debian13", archs); err != nil {
 			t.Fatal(err)
@@ -322,7 +325,7 @@ func TestLies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			list, err := attach.Make(t.Context(), attach.Input{Subject: d, Name: "app-debian13", SBOM: sbom.Image(v, nil), Key: k, Lock: l, Recipe: &provenance.Recipe{
+			list, err := attach.Make(t.Context(), attach.Input{Subject: d, Name: "app-debian13", SBOM: sbom.Image(v, sbom.Locked{}), Key: k, Lock: l, Recipe: &provenance.Recipe{
 				Image: "app", Distro: "debian13", Variant: "latest", Archs: []string{"amd64"}, Lock: string(l.Bytes())}})
 			if err != nil {
 				t.Fatal(err)
