@@ -25,6 +25,10 @@ var families = []string{"java", "nodejs", "python3"}
 // tagName is what the distribution specification allows as a tag.
 var tagName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
+// signatureTag is what older tools look for an image's signatures and
+// attestations under; such a tag must be there before the image's own.
+var signatureTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}\.(sig|att)$`)
+
 // named is one tag in one repository, below [Naming.To].
 type named struct {
 	repository string // "python3-debian13"

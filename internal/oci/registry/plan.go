@@ -152,7 +152,7 @@ func (m *maker) source(s *Source) error {
 				return fmt.Errorf("tag %q: no registry takes it: at most 128 letters, digits and ._-", n.tag)
 			}
 			c := m.repository(n.repository)
-			if err := c.tag(n.repository, Tag{Name: n.tag, Digest: top.Digest, Immutable: n.immutable}); err != nil {
+			if err := c.tag(n.repository, Tag{Name: n.tag, Digest: top.Digest, Immutable: n.immutable, attachment: signatureTag.MatchString(n.tag)}); err != nil {
 				return err
 			}
 			for _, one := range all {
