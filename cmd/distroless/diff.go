@@ -43,7 +43,7 @@ func (o *diffOptions) run(ctx context.Context, s *surroundings, oldRef, newRef s
 	if o.format != "text" && o.format != "json" && o.format != "markdown" {
 		return usagef("--format %s: expected text, json or markdown", o.format)
 	}
-	var r inventory.Reader
+	r := inventory.Reader{NoMD5: true, NoSHA1: true}
 	old, err := o.platforms(ctx, s, oldRef)
 	if err != nil {
 		return err
