@@ -110,6 +110,8 @@ func (r *Remote) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, erro
 
 // Referrers lists the manifests that name a digest as their subject: as the
 // registry lists them, or where it does not by the tag that stands for the list.
+// A registry that does not tell the type of an artifact is asked for its
+// manifest.
 func (r *Remote) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
 	at := r.ref.Context().Digest(h.String())
 	idx, err := remote.Referrers(at, append([]remote.Option{remote.WithContext(ctx)}, r.options...)...)
@@ -120,8 +122,27 @@ func (r *Remote) Referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, err
 	if err != nil {
 		return nil, fmt.Errorf("list attachments of %s: %w", at, err)
 	}
+	for i := range m.Manifests {
+		d := &m.Manifests[i]
+		if d.ArtifactType != "" && d.ArtifactType != emptyConfig || !d.MediaType.IsImage() {
+			continue
+		}
+		text, err := r.Blob(ctx, *d)
+		if err != nil {
+			return nil, fmt.Errorf("list attachments of %s: %w", at, err)
+		}
+		a, err := v1.ParseManifest(text)
+		if err != nil {
+			return nil, fmt.Errorf("list attachments of %s: manifest %s: %w", at, d.Digest, err)
+		}
+		d.ArtifactType, d.Annotations = a.ArtifactType, a.Annotations
+	}
 	return m.Manifests, nil
 }
+
+// emptyConfig is the type of a configuration that says nothing, which some
+// registries take for that of the artifact.
+const emptyConfig = "application/vnd.oci.empty.v1+json"
 
 // Tag looks up a tag of the image's repository; false where there is none.
 func (r *Remote) Tag(ctx context.Context, tag string) (v1.Descriptor, bool, error) {
