@@ -227,15 +227,15 @@ func (w *work) tags(ctx context.Context) error {
 		for _, m := range r.Manifests {
 			by[m.Digest] = m
 		}
-		last := r.tagged()
+		last, counted := r.tagged(), map[string]bool{}
 		todo := map[step]map[string][]Tag{}
 		for _, t := range r.Tags {
 			if r.Now[t.Name] == t.Digest {
 				continue
 			}
 			w.result.Tags++
-			if last[t.Digest] && !r.Has[t.Digest] {
-				r.Has[t.Digest] = true
+			if last[t.Digest] && !r.Has[t.Digest] && !counted[t.Digest] {
+				counted[t.Digest] = true
 				w.result.Manifests++
 			}
 			at := step{tagRank(t), by[t.Digest].rank}
