@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,9 @@ The exit code is 1 when a test failed.`,
 func (f *testFlags) run(ctx context.Context, s *surroundings, u *ui, ref string) error {
 	if f.timeout <= 0 {
 		return usagef("--timeout %s: expected more than nothing", f.timeout)
+	}
+	if f.runtime != "" && !slices.Contains(structure.Runtimes(), f.runtime) {
+		return usagef("--runtime %s: expected one of %s", f.runtime, strings.Join(structure.Runtimes(), ", "))
 	}
 	suites, err := readSuites(f.files)
 	if err != nil {

@@ -120,7 +120,7 @@ func (r *run) command(ctx context.Context, s *Suite, t *CommandTest, res *Result
 		return
 	}
 	args := append([]string{t.Command}, t.Args...)
-	if len(t.Setup) == 0 && !r.has(expand(t.Command, r.env), *p) {
+	if len(t.Setup) == 0 && !r.has(expand(t.Command, environment(p.env)), *p) {
 		// As a shell has it, whatever a runtime would make of it.
 		res.judge(t, output{stderr: t.Command + ": not found in the image\n", code: 127})
 		return
@@ -135,16 +135,16 @@ func (r *run) command(ctx context.Context, s *Suite, t *CommandTest, res *Result
 			res.failf("%v", err)
 		}
 	}()
-	if !r.each(ctx, b, *p, "setup", t.Setup, res) {
+	if !each(ctx, b, *p, "setup", t.Setup, res) {
 		return
 	}
-	out, err := r.start(ctx, b, *p, args)
+	out, err := start(ctx, b, *p, args)
 	if err != nil {
 		res.failf("run %s: %v", strings.Join(args, " "), err)
 		return
 	}
 	res.judge(t, out)
-	r.each(ctx, b, *p, "teardown", t.Teardown, res)
+	each(ctx, b, *p, "teardown", t.Teardown, res)
 }
 
 // judge holds what came of a command against what is expected of it.
@@ -158,9 +158,9 @@ func (res *Result) judge(t *CommandTest, out output) {
 }
 
 // each runs the commands before or after a test's own; false when one failed.
-func (r *run) each(ctx context.Context, b box, p process, what string, commands [][]string, res *Result) bool {
+func each(ctx context.Context, b box, p process, what string, commands [][]string, res *Result) bool {
 	for _, args := range commands {
-		out, err := r.start(ctx, b, p, args)
+		out, err := start(ctx, b, p, args)
 		if err == nil && out.code != 0 {
 			err = fmt.Errorf("exit code %d: %s", out.code, excerpt(out.stderr))
 		}
@@ -172,11 +172,12 @@ func (r *run) each(ctx context.Context, b box, p process, what string, commands 
 	return true
 }
 
-// start runs one command.
-func (r *run) start(ctx context.Context, b box, p process, args []string) (output, error) {
+// start runs one command, whose arguments may name the variables that it gets.
+func start(ctx context.Context, b box, p process, args []string) (output, error) {
+	env := environment(p.env)
 	p.args = nil
 	for _, a := range args {
-		p.args = append(p.args, expand(a, r.env))
+		p.args = append(p.args, expand(a, env))
 	}
 	return b.run(ctx, p)
 }
