@@ -14,6 +14,10 @@ import (
 
 func main() { os.Exit(mainCode()) }
 
+// memoryGoal is the heap in bytes from which the collector works harder: what
+// the largest image of the catalogue needs, and not a limit.
+const memoryGoal = 300 << 20
+
 // mainCode runs the command with the process's own surroundings. An interrupt
 // ends the work in order, so that temporary files are removed; a second one
 // ends the process at once.
@@ -21,6 +25,7 @@ func mainCode() int {
 	// A build lives for a second and its heap is mostly files' bytes that stay
 	// until written: collect at half the usual growth, for the peak's sake.
 	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(memoryGoal)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -164,12 +165,13 @@ func (r *run) note(d *debState, l *rootfs.Listing) {
 
 // unpack reads a .deb whose bytes have been checked against the lock.
 func (r *run) unpack(ctx context.Context, d *debState, wanted func(string) bool) (*rootfs.Listing, rootfs.Contents, error) {
-	data, err := r.b.debBytes(ctx, &d.pkg)
+	in, err := r.b.openDeb(ctx, &d.pkg)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer in.Close()
 	o := deb.Options{Name: d.pkg.Name, Version: d.pkg.Version, Arch: d.pkg.Arch, Workers: r.b.jobs()}
-	return rootfs.Unpack(ctx, bytes.NewReader(data), d.pkg.File(), o, wanted)
+	return rootfs.Unpack(ctx, in, d.pkg.File(), o, wanted)
 }
 
 // read returns the bytes of a file of the tree, reading its .deb again where
@@ -224,22 +226,33 @@ func (r *run) release(n *node) {
 	}
 }
 
-// debBytes returns a locked .deb, checked: from the cache, else from the
-// archive.
-func (b *Builder) debBytes(ctx context.Context, p *lock.Package) ([]byte, error) {
+// openDeb returns a locked .deb, checked to the last byte: from the cache, else
+// from the archive. A large one is not held in memory: it is read twice, the
+// second time while it is decoded, and checked both times.
+func (b *Builder) openDeb(ctx context.Context, p *lock.Package) (io.ReadCloser, error) {
 	o, err := b.object(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	data, err := b.Fetch.Get(ctx, o)
-	if err != nil && len(o.URLs) == 0 && !b.Cache.Has(o) {
-		// It was in the cache, damaged, and has been removed from there.
-		if o, err = b.object(ctx, p); err != nil {
+	if p.Size <= largeDeb {
+		data, err := b.Fetch.Get(ctx, o)
+		return io.NopCloser(bytes.NewReader(data)), explainGone(err)
+	}
+	for tries := 0; ; tries++ {
+		r, err := b.Fetch.Open(ctx, o)
+		if err != nil {
+			return nil, explainGone(err)
+		}
+		err = r.Verify()
+		r.Close()
+		if errors.Is(err, fetch.ErrChecksum) && tries == 0 {
+			continue // damaged in the cache and gone from it; fetch it again
+		}
+		if err != nil {
 			return nil, err
 		}
-		data, err = b.Fetch.Get(ctx, o)
+		return b.Fetch.Open(ctx, o)
 	}
-	return data, explainGone(err)
 }
 
 func layerObject(l layer.Blob) fetch.Object {

@@ -229,14 +229,30 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	// Packages of all levels are read at once, the largest first; a level goes
 	// on as soon as its own are there.
 	errs := make(chan error, len(needed)+len(todo))
-	for n := range needed {
+	heavy, light := byWeight(slices.Collect(maps.Keys(needed)))
+	for _, n := range light {
 		go func() {
 			_, err := r.listings(ctx, n)
 			errs <- err
 		}()
 	}
+	// A level with a large package has it to itself, so that no two are in
+	// memory together; a lower one comes first, since the others need its tree.
+	go func() {
+		for _, n := range heavy {
+			_, err := r.listings(ctx, n)
+			if err == nil && slices.Contains(todo, n) {
+				_, err = r.layers(ctx, n)
+			}
+			errs <- err
+		}
+	}()
 	for _, n := range todo {
 		go func() {
+			if slices.Contains(heavy, n) {
+				errs <- nil // made above
+				return
+			}
 			_, err := r.layers(ctx, n)
 			errs <- err
 		}()
@@ -249,6 +265,30 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 		}
 	}
 	return first
+}
+
+// largeDeb is the size in bytes from which a .deb is not held in memory whole,
+// and its level is made on its own.
+const largeDeb = 8 << 20
+
+// byWeight divides levels into those with a large package, the lowest first,
+// and the others.
+func byWeight(nodes []*node) (heavy, light []*node) {
+	depth := func(n *node) (d int) {
+		for ; n.lower != nil; n = n.lower {
+			d++
+		}
+		return d
+	}
+	for _, n := range nodes {
+		if slices.ContainsFunc(n.packages(), func(p lock.Package) bool { return p.Size > largeDeb }) {
+			heavy = append(heavy, n)
+		} else {
+			light = append(light, n)
+		}
+	}
+	slices.SortFunc(heavy, func(a, b *node) int { return depth(a) - depth(b) })
+	return heavy, light
 }
 
 // fetchAll brings the levels' .debs into the cache.
