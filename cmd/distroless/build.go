@@ -27,13 +27,18 @@ every image of the catalogue is built.
 A name with a slash or ending in .yaml is a definition file; what it stands on is
 looked for beside it, then in the catalogue.
 
-With --output x.tar one image and variant is written as an OCI archive.`
+With --output x.tar one image and variant is written as an OCI archive, or with
+--format docker as an archive for "docker load". --load puts it into a store of this
+machine, --push into a registry: see "distroless push --help" for the names.`
 
 type buildOptions struct {
 	common
 	variants    []string
 	output      string
 	compression string
+	format      string
+	load        string
+	push        pushOptions
 	locked      bool
 }
 
@@ -54,6 +59,10 @@ func newBuild(s *surroundings) *cobra.Command {
 	f.StringSliceVar(&o.variants, "variant", nil, "`variant` to build, repeatable: "+strings.Join(spec.Variants(), ", ")+" (default all)")
 	f.StringVar(&o.output, "output", "dist", "parent `folder` of the layouts, or a file that ends in .tar")
 	f.StringVar(&o.compression, "compression", "gzip", "compression of layers: gzip, zstd or none, with a level after a colon")
+	f.StringVar(&o.format, "format", "oci", "of a .tar: oci, or docker for docker load (one variant and architecture)")
+	f.StringVar(&o.load, "load", "", "load the image into a `store`: docker, podman, containerd, or auto for the one that is there (one variant)")
+	f.StringVar(&o.push.to, "push", "", "push what was built to a `repository`: the registry with a path")
+	o.push.add(f)
 	f.BoolVar(&o.locked, "locked", false, "resolve nothing: a missing or outdated cell is an error")
 	return cmd
 }
@@ -99,7 +108,10 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 		if err != nil {
 			return err
 		}
-		return outcome(append(failed, more...), len(made) > 0)
+		if err := outcome(append(failed, more...), len(made) > 0); err != nil || o.push.to == "" {
+			return err // nothing is pushed that lacks an architecture
+		}
+		return o.push.pushMade(ctx, s, se, made, o.layoutOf)
 	}
 }
 
@@ -178,8 +190,20 @@ func (o *buildOptions) archive() bool { return strings.HasSuffix(o.output, ".tar
 
 // checkOutput refuses, before any work, an archive of more than one image.
 func (o *buildOptions) checkOutput(keys []lock.Key, variants []string) error {
-	if !o.archive() {
+	switch {
+	case o.format != "oci" && o.format != "docker":
+		return usagef("--format %s: expected oci or docker", o.format)
+	case o.format == "docker" && !o.archive():
+		return usagef("--format docker: an archive only: --output x.tar")
+	case o.push.to != "" && o.archive():
+		return usagef("--push: pushes a layout: give --output a folder")
+	case o.push.to == "" && (o.push.release != "" || o.push.dryRun):
+		return usagef("--release and --dry-run go with --push")
+	case !o.archive() && o.load == "":
 		return nil
+	}
+	if (o.format == "docker" || o.load != "") && len(keys) != 1 {
+		return usagef("--format docker and --load take one image and architecture, this would be %d", len(keys))
 	}
 	images := map[string]bool{}
 	for _, k := range keys {
@@ -220,20 +244,9 @@ type platformReport struct {
 func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Made) error {
 	rep := report{Images: []imageReport{}}
 	for _, m := range made {
-		at := o.output
-		if o.archive() {
-			c := m.Layout()
-			if c.Tags[0].Index != nil {
-				c.Tags = c.Tags[:1] // "podman load" refuses an archive of several names
-			}
-			if err := writeArchive(ctx, at, c); err != nil {
-				return err
-			}
-		} else {
-			at = filepath.Join(o.output, m.Reference())
-			if err := layout.Write(ctx, at, m.Layout()); err != nil {
-				return err
-			}
+		at, err := o.writeOne(ctx, m)
+		if err != nil {
+			return err
 		}
 		rep.Images = append(rep.Images, describe(m, at))
 	}
@@ -241,10 +254,48 @@ func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Mad
 	for _, r := range rep.Images {
 		printImage(se.ui, r, o.archive())
 	}
-	if len(rep.Images) > 0 {
+	if o.load != "" && len(made) == 1 {
+		into, err := o.loadOne(ctx, made[0])
+		if err != nil {
+			return err
+		}
+		se.ui.printf("loaded into %s\n", into)
+	}
+	if len(rep.Images) > 0 && o.format == "oci" {
 		printNext(se.ui, rep.Images[0], o.archive())
 	}
 	return se.ui.result(rep)
+}
+
+// writeOne writes one image where the flags say, and returns where.
+func (o *buildOptions) writeOne(ctx context.Context, m *build.Made) (string, error) {
+	switch {
+	case o.format == "docker":
+		return o.output, saveMade(ctx, m, m.Variants[0], ociArch(m), o.output)
+	case o.archive():
+		c := m.Layout()
+		if c.Tags[0].Index != nil {
+			c.Tags = c.Tags[:1] // "podman load" refuses an archive of several names
+		}
+		return o.output, writeArchive(ctx, o.output, c)
+	}
+	at := o.layoutOf(m)
+	return at, layout.Write(ctx, at, m.Layout())
+}
+
+func (o *buildOptions) layoutOf(m *build.Made) string { return filepath.Join(o.output, m.Reference()) }
+
+func (o *buildOptions) loadOne(ctx context.Context, m *build.Made) (string, error) {
+	into := o.load
+	if into == "auto" {
+		into = ""
+	}
+	return loadMade(ctx, m, m.Variants[0], ociArch(m), into)
+}
+
+// ociArch is OCI's name of an image's first architecture.
+func ociArch(m *build.Made) string {
+	return m.Images[m.Variants[0]][m.Archs[0]].Platform.Architecture
 }
 
 func describe(m *build.Made, at string) imageReport {
