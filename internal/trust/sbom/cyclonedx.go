@@ -32,7 +32,7 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		for i, v := range d.images {
 			c := container(d.name, v.Digest, v.Platform.Architecture)
 			members = append(members, c.BOMRef)
-			parts, deps := imageComponents(c.BOMRef, v, d.locked[i], false)
+			parts, deps := imageComponents(c.BOMRef, v, d.locked[i], d.licences[i], false)
 			c.Components = &parts
 			components = append(components, c)
 			dependencies = append(dependencies, deps...)
@@ -40,7 +40,7 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		dependencies = append([]cdx.Dependency{{Ref: top.BOMRef, Dependencies: &members}}, dependencies...)
 	} else {
 		top = container(d.name, d.digest, d.images[0].Platform.Architecture)
-		components, dependencies = imageComponents(top.BOMRef, d.images[0], d.locked[0], true)
+		components, dependencies = imageComponents(top.BOMRef, d.images[0], d.locked[0], d.licences[0], true)
 	}
 	bom.Components, bom.Dependencies = &components, &dependencies
 	var b bytes.Buffer
@@ -76,7 +76,7 @@ func hashes(pairs ...any) *[]cdx.Hash {
 
 // imageComponents are an image's packages with their files, then the files that
 // were generated.
-func imageComponents(top string, v *inventory.Inventory, l locked, files bool) ([]cdx.Component, []cdx.Dependency) {
+func imageComponents(top string, v *inventory.Inventory, l locked, licences []licence, files bool) ([]cdx.Component, []cdx.Dependency) {
 	out := []cdx.Component{}
 	// References must differ between the images of an index; a package of
 	// "all" is the same in each.
@@ -100,7 +100,6 @@ func imageComponents(top string, v *inventory.Inventory, l locked, files bool) (
 			owned[f.Owner] = append(owned[f.Owner], fileComponent(f))
 		}
 	}
-	licences := copyrights(v)
 	all := []string{}
 	deps := []cdx.Dependency{{Ref: top, Dependencies: &all}}
 	for i := range v.Packages {

@@ -63,6 +63,8 @@ type Document struct {
 	index   bool
 	images  []*inventory.Inventory
 	locked  []locked // for each image
+	// licences of the images' packages, read once for all formats.
+	licences [][]licence
 }
 
 // Locked is what the lock says of an image: its packages, for the digests of
@@ -115,8 +117,14 @@ func Index(name, digest string, members []Member) *Document {
 	return d
 }
 
-// Encode writes the document in a format.
+// Encode writes the document in a format. It is not for several goroutines at
+// once.
 func (d *Document) Encode(f Format) ([]byte, error) {
+	if d.licences == nil {
+		for _, v := range d.images {
+			d.licences = append(d.licences, copyrights(v))
+		}
+	}
 	switch f {
 	case SPDX:
 		return d.spdx()

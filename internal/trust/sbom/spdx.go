@@ -54,7 +54,7 @@ func (d *Document) spdx() ([]byte, error) {
 			w.doc.Packages[0].PackageExternalReferences[0].Locator = imagePURL(d.name, v.Digest, v.Platform.Architecture)
 			w.relate("DOCUMENT", "DESCRIBES", id)
 		}
-		w.image(id, prefix, v, d.locked[i], !d.index)
+		w.image(id, prefix, v, d.locked[i], d.licences[i], !d.index)
 	}
 	for _, ref := range slices.Sorted(maps.Keys(w.texts)) {
 		w.doc.OtherLicenses = append(w.doc.OtherLicenses, &v2_3.OtherLicense{
@@ -123,7 +123,7 @@ func (w *spdxWriter) container(id, name, digest, locator string) common.ElementI
 }
 
 // image adds an image's packages, and its files where they are wanted.
-func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inventory, l locked, files bool) {
+func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inventory, l locked, licences []licence, files bool) {
 	ids := map[string]common.ElementID{}
 	owned := map[string][]*inventory.File{}
 	for i := range v.Files {
@@ -135,7 +135,6 @@ func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inv
 			owned[owner] = append(owned[owner], f)
 		}
 	}
-	licences := copyrights(v)
 	for i := range v.Packages {
 		p := &v.Packages[i]
 		sp := w.packageOf(prefix, v, p, licences[i], l.debs)
