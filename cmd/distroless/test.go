@@ -37,7 +37,7 @@ layout or an OCI archive, with a tag where it holds several:
 dist/base-debian13:debug.
 
 Files and metadata are read from the layers and need nothing else. Commands are run
-by crun, runc, podman or docker, whichever is there, without a network. Of an index
+by runc, crun, podman or docker, whichever is there, without a network. Of an index
 the image for this machine is tested; --arch names others, whose commands need
 emulation.
 

@@ -105,7 +105,7 @@ func (b *bundleBox) run(ctx context.Context, p process) (output, error) {
 	}
 	id := "structure-test-" + strings.ToLower(rand.Text())
 	log := filepath.Join(b.dir, "log")
-	global := []string{"--root", filepath.Join(b.unpacked.dir, "state"), "--log", log}
+	global := []string{"--root", filepath.Join(b.unpacked.dir, "state"), "--log", log, "--log-format", "json"}
 	remove := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -119,10 +119,26 @@ func (b *bundleBox) run(ctx context.Context, p process) (output, error) {
 	if out.code != 0 {
 		// The runtime's own failures have exit codes that commands have too;
 		// only they are in the log.
-		if text, err := os.ReadFile(log); err == nil && strings.Contains(string(text), "error") {
+		if text := failure(log); text != "" {
 			remove()
-			return out, fmt.Errorf("%s: %s", b.Name(), lastLine([]byte(out.stderr)))
+			return out, fmt.Errorf("%s: %s", b.Name(), text)
 		}
 	}
 	return out, nil
+}
+
+// failure is the last error in a runtime's log, "" where there is none.
+func failure(log string) string {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return ""
+	}
+	found := ""
+	for line := range strings.Lines(string(text)) {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "error" {
+			found = entry.Msg
+		}
+	}
+	return found
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Runtime runs commands in an image: podman, docker, crun or runc.
+// Runtime runs commands in an image: runc, crun, podman or docker.
 type Runtime interface {
 	// Name is the program's.
 	Name() string
@@ -61,7 +61,7 @@ type output struct {
 
 // Runtimes are the programs that can be named, in the order in which root is
 // served: those first that need no daemon and no settings.
-func Runtimes() []string { return []string{"crun", "runc", "podman", "docker"} }
+func Runtimes() []string { return []string{"runc", "crun", "podman", "docker"} }
 
 // FindRuntime returns the runtime of a name, or where that is empty the first
 // of [Runtimes] that works here; a user that is not root has those first that
@@ -75,7 +75,7 @@ func FindRuntime(ctx context.Context, name string, root bool) (Runtime, error) {
 		}
 		order = []string{name}
 	case !root:
-		order = []string{"podman", "docker", "crun", "runc"}
+		order = []string{"podman", "docker", "runc", "crun"}
 	}
 	var failures []error
 	for _, n := range order {

@@ -427,3 +427,21 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("%s", b.String())
 	}
 }
+
+// What a runtime says of itself is told apart from what a command says.
+func TestFailure(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	if got := failure(log); got != "" {
+		t.Errorf("without a log: %q", got)
+	}
+	text := `{"level":"warning","msg":"an error, some say"}
+no JSON: error
+{"level":"error","msg":"unable to start","time":"2026-01-01T00:00:00Z"}
+`
+	if err := os.WriteFile(log, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := failure(log); got != "unable to start" {
+		t.Errorf("%q", got)
+	}
+}
