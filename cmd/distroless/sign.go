@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -92,7 +93,7 @@ type attachOptions struct {
 func (o *attachOptions) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.definition, "definition", "", "definition `file` of an image that is not in the catalogue")
-	f.StringVar(&o.compression, "compression", "gzip", "what the image was built with, for who builds it again: `gzip[:level]`, zstd[:level] or none")
+	f.StringVar(&o.compression, "compression", "", "`compression` that the image was built with, where it has a level: gzip:9 (default what its layers say)")
 	f.StringVar(&o.builder, "builder-id", "", "`URI` of who builds, for the provenance (default a build on somebody's machine)")
 	f.BoolVar(&o.oldTags, "old-tags", true, "put signatures under the tags that cosign before version 3 knows, too")
 }
@@ -259,7 +260,7 @@ func (r *attachRun) recipe(ctx context.Context, in *attach.Input, members []sbom
 		}
 		r.texts[in.Name] = texts
 	}
-	recipe, part, err := newRecipe(texts, r.lock, image, distro, tag, r.compression, archs)
+	recipe, part, err := newRecipe(texts, r.lock, image, distro, tag, cmp.Or(r.compression, compressionOf(members[0].Image)), archs)
 	if err != nil {
 		return fmt.Errorf("%w: name the lock that it was built from with --lock", err)
 	}
@@ -273,4 +274,15 @@ func (r *attachRun) recipe(ctx context.Context, in *attach.Input, members []sbom
 	}
 	in.Recipe, in.Lock = recipe, part
 	return nil
+}
+
+// compressionOf is how an image's layers are compressed, by their media type;
+// the level does not show.
+func compressionOf(v *inventory.Inventory) string {
+	for _, l := range v.Manifest.Layers {
+		if _, kind, ok := strings.Cut(string(l.MediaType), "+"); ok {
+			return kind
+		}
+	}
+	return "none"
 }

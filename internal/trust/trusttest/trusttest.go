@@ -182,7 +182,7 @@ func SampleLayers(arch string) []Layer {
 }
 
 // Copyright is a machine-readable copyright file.
-const Copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+const Copyright = `Format: https://example.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: glibc
 
 Files: *
