@@ -24,7 +24,26 @@ func langImages(t *testing.T, name string, args ...string) string {
 	full := append([]string{"build", "--json", "--cache", filepath.Join(all.cache, "cache"), "--lock", "lock.json", "--output", "dist"}, args...)
 	rep := (&run{dir: dir, args: full}).start().wait().ok(t)
 	checkBudgets(t, rep)
+	for _, i := range rep.Images {
+		checkPromises(t, dir, filepath.Join("dist", i.Image+"-"+i.Distro), i.Image)
+	}
 	return filepath.Join(dir, "dist")
+}
+
+// checkPromises holds an image against the catalogue's file of tests for it.
+func checkPromises(t *testing.T, dir, layout, image string) {
+	t.Helper()
+	file, err := filepath.Abs("../catalog/tests/" + image + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil || strings.HasSuffix(dir, "-arm64") {
+		return // a definition of the test's own; commands under emulation have a test of their own
+	}
+	o := (&run{dir: dir, args: []string{"test", layout + ":latest", "-f", file, "--runtime", "runc"}}).start().wait()
+	if o.code != 0 {
+		t.Errorf("%s: exit code %d\n%s%s", layout, o.code, o.stdout, o.stderr)
+	}
 }
 
 // checkBudgets fails for images that have outgrown the budget in their
@@ -64,11 +83,15 @@ func checkBudgets(t *testing.T, rep *report) {
 	}
 }
 
-// TestBudgets holds the images that all others stand on to their budgets. If
-// it fails, every pull of every image takes longer.
+// TestBudgets holds the images that all others stand on to their budgets and
+// promises. If it fails, every pull of every image takes longer.
 func TestBudgets(t *testing.T) {
 	testenv.E2E(t)
-	checkBudgets(t, must(t, all.images))
+	rep := must(t, all.images)
+	checkBudgets(t, rep)
+	for _, i := range rep.Images {
+		checkPromises(t, rep.dir, filepath.Join("dist", i.Image+"-"+i.Distro), i.Image)
+	}
 }
 
 // langRun runs an image of a layout with the arguments of `podman run` up to
