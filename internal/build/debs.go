@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"distroless/internal/debian/deb"
 	"distroless/internal/fetch"
@@ -37,7 +39,14 @@ type run struct {
 type debState struct {
 	pkg     lock.Package
 	wanted  func(string) bool
-	listing once[*rootfs.Listing]
+	started atomic.Bool
+	done    chan struct{} // closed once listing and err are set
+	listing *rootfs.Listing
+	err     error
+}
+
+func newDebState(p lock.Package, wanted func(string) bool) *debState {
+	return &debState{pkg: p, wanted: wanted, done: make(chan struct{})}
 }
 
 func (b *Builder) newRun() *run {
@@ -73,15 +82,20 @@ func (g *taskGroup) Go(f func(context.Context) error) {
 		case <-g.ctx.Done():
 			return
 		}
-		if err := f(g.ctx); err != nil {
-			g.mu.Lock()
-			if g.err == nil {
-				g.err = err
-			}
-			g.mu.Unlock()
-			g.cancel()
-		}
+		g.note(f(g.ctx))
 	})
+}
+
+func (g *taskGroup) note(err error) {
+	if err == nil {
+		return
+	}
+	g.mu.Lock()
+	if g.err == nil {
+		g.err = err
+	}
+	g.mu.Unlock()
+	g.cancel()
 }
 
 // Wait returns the first error once every task has ended.
@@ -100,7 +114,7 @@ func (r *run) deb(n *node, p lock.Package) *debState {
 	defer r.mu.Unlock()
 	d, ok := r.debs[p.SHA256]
 	if !ok {
-		d = &debState{pkg: p, wanted: rootfs.Wanted(n.slices(), p.Name, n.distro.MergedUsr)}
+		d = newDebState(p, rootfs.Wanted(n.slices(), p.Name, n.distro.MergedUsr))
 		r.debs[p.SHA256] = d
 	}
 	return d
@@ -109,47 +123,78 @@ func (r *run) deb(n *node, p lock.Package) *debState {
 // listings returns what the level's packages hold, in the lock's order.
 func (r *run) listings(ctx context.Context, n *node) ([]*rootfs.Listing, error) {
 	packages := n.packages()
+	if err := r.readAll(ctx, []*node{n}); err != nil {
+		return nil, err
+	}
 	out := make([]*rootfs.Listing, len(packages))
-	order := make([]int, len(packages))
-	for i := range order {
-		order[i] = i
+	for i := range packages {
+		out[i] = r.deb(n, packages[i]).listing
 	}
-	// The largest first, so that the last one to end is a short one.
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(packages[b].Size, packages[a].Size) })
-	g := r.group(ctx)
-	for _, i := range order {
-		d := r.deb(n, packages[i])
-		g.Go(func(ctx context.Context) (err error) {
-			out[i], err = r.listing(ctx, d)
-			return err
-		})
-	}
-	return out, g.Wait()
+	return out, nil
 }
 
-// listing returns what a .deb holds: as remembered, or by reading it, which
-// leaves the bytes of the files that the level needs in memory.
-func (r *run) listing(ctx context.Context, d *debState) (*rootfs.Listing, error) {
-	return d.listing.do(func() (*rootfs.Listing, error) {
-		key := memoKey("listing", strconv.Itoa(rootfs.ListingVersion), d.pkg.SHA256)
-		l := new(rootfs.Listing)
-		if r.b.memo.get("listing", key, l) {
-			r.note(d, l)
-			return l, nil
+// readAll reads the packages of levels, the largest of all first: what stands
+// on it waits longest, and the last to end should be a short one. A package
+// that somebody else is reading is waited for, without a token.
+func (r *run) readAll(ctx context.Context, nodes []*node) error {
+	var debs []*debState
+	for _, n := range nodes {
+		for _, p := range n.packages() {
+			debs = append(debs, r.deb(n, p))
 		}
-		l, contents, err := r.unpack(ctx, d, d.wanted)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.b.memo.put("listing", key, l); err != nil {
-			return nil, err
-		}
-		r.note(d, l)
-		r.mu.Lock()
-		r.contents[d.pkg.SHA256] = contents
-		r.mu.Unlock()
-		return l, nil
+	}
+	slices.SortFunc(debs, func(a, b *debState) int {
+		return cmp.Or(cmp.Compare(b.pkg.Size, a.pkg.Size), strings.Compare(a.pkg.SHA256, b.pkg.SHA256))
 	})
+	for _, d := range debs {
+		select {
+		case <-d.done:
+			continue
+		case r.sem <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !d.started.CompareAndSwap(false, true) {
+			<-r.sem
+			continue
+		}
+		go func() {
+			d.listing, d.err = r.list(ctx, d)
+			<-r.sem
+			close(d.done)
+		}()
+	}
+	var first error
+	for _, d := range debs {
+		<-d.done // the reader of it ends soon once its context has
+		if d.err != nil && (first == nil || errors.Is(first, context.Canceled)) {
+			first = d.err
+		}
+	}
+	return first
+}
+
+// list returns what a .deb holds: as remembered, or by reading it, which leaves
+// the bytes of the files that the level needs in memory.
+func (r *run) list(ctx context.Context, d *debState) (*rootfs.Listing, error) {
+	key := memoKey("listing", strconv.Itoa(rootfs.ListingVersion), d.pkg.SHA256)
+	l := new(rootfs.Listing)
+	if r.b.memo.get("listing", key, l) {
+		r.note(d, l)
+		return l, nil
+	}
+	l, contents, err := r.unpack(ctx, d, d.wanted)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.b.memo.put("listing", key, l); err != nil {
+		return nil, err
+	}
+	r.note(d, l)
+	r.mu.Lock()
+	r.contents[d.pkg.SHA256] = contents
+	r.mu.Unlock()
+	return l, nil
 }
 
 // note remembers which .deb holds which file.
@@ -217,12 +262,16 @@ func (r *run) keep(c map[string][]byte) {
 	}
 }
 
-// release frees the bytes of a level's packages, once its layers are written.
+// release frees the bytes of a level's large packages once its layers are
+// written. Small ones stay: other levels of the run have them too, debug levels
+// above all.
 func (r *run) release(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range n.packages() {
-		delete(r.contents, p.SHA256)
+		if p.Size > largeDeb {
+			delete(r.contents, p.SHA256)
+		}
 	}
 }
 

@@ -228,14 +228,9 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	defer cancel()
 	// Packages of all levels are read at once, the largest first; a level goes
 	// on as soon as its own are there.
-	errs := make(chan error, len(needed)+len(todo))
 	heavy, light := byWeight(slices.Collect(maps.Keys(needed)))
-	for _, n := range light {
-		go func() {
-			_, err := r.listings(ctx, n)
-			errs <- err
-		}()
-	}
+	errs := make(chan error, 1+len(heavy)+len(todo))
+	go func() { errs <- r.readAll(ctx, light) }()
 	// A level with a large package has it to itself, so that no two are in
 	// memory together; a lower one comes first, since the others need its tree.
 	go func() {

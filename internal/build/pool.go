@@ -135,8 +135,7 @@ func (b *Builder) base(ctx context.Context, p *pool, locked []lock.Package) ([]*
 // longer, from the control file in its .deb.
 func (b *Builder) fromDeb(ctx context.Context, l *lock.Package) (*index.Package, error) {
 	r := b.newRun()
-	d := &debState{pkg: *l, wanted: func(string) bool { return false }}
-	listing, err := r.listing(ctx, d)
+	listing, err := r.list(ctx, newDebState(*l, func(string) bool { return false }))
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ const (
 	// parallelOver is the size of an archive, in bytes, over which gzip works
 	// in blocks on several cores. It hangs on the entries alone, so that the
 	// bytes are the same for any number of cores.
-	parallelOver = 16 << 20
+	parallelOver = 8 << 20
 	gzipBlock    = 1 << 20
 	gzipBlocks   = 4 // blocks under way at most
 )

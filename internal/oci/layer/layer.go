@@ -58,7 +58,8 @@ func Key(entries []rootfs.Entry, c Compression) string {
 // those of the entry's digest: only their length is looked at again.
 func Write(ctx context.Context, w io.Writer, entries []rootfs.Entry, read func(*rootfs.Entry) ([]byte, error), c Compression) (Blob, error) {
 	out := &counter{w: w, h: sha256.New()}
-	z, err := c.writer(out, unpackedSize(entries))
+	compressed := bufio.NewWriterSize(out, 256<<10) // compressors write a few hundred bytes at a time
+	z, err := c.writer(compressed, unpackedSize(entries))
 	if err != nil {
 		return Blob{}, err
 	}
@@ -73,7 +74,7 @@ func Write(ctx context.Context, w io.Writer, entries []rootfs.Entry, read func(*
 			return Blob{}, fmt.Errorf("write layer: %s: %w", e.Path, err)
 		}
 	}
-	for _, end := range []func() error{tw.Close, buf.Flush, z.Close} {
+	for _, end := range []func() error{tw.Close, buf.Flush, z.Close, compressed.Flush} {
 		if err := end(); err != nil {
 			return Blob{}, fmt.Errorf("write layer: %w", err)
 		}
