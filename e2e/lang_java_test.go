@@ -33,16 +33,16 @@ func TestJava(t *testing.T) {
 			dist := langImages(t, "java", "java"+j.version, "--distro", j.distro, "--variant", "latest", "--variant", "nonroot", "--variant", "debug")
 			layout := filepath.Join(dist, "java"+j.version+"-"+j.distro)
 			dir := langDir(t)
-			work := mount(dir, "/work")
+			work := mount(dir, "/job")
 			makeJar(t, layout, dir, "debug")
 			langRun(t, layout, "latest", work, "--entrypoint=/usr/bin/keytool", "--", "-genkeypair", "-alias", "key", "-keyalg", "EC",
-				"-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-storepass", "changeit", "-keypass", "changeit", "-keystore", "/work/keys")
+				"-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1", "-storepass", "changeit", "-keypass", "changeit", "-keystore", "/job/keys")
 			chmod(t, filepath.Join(dir, "keys"), 0o644)
 			variant := "latest"
 			if j.version == "21" {
 				variant = "nonroot"
 			}
-			allWell(t, langRun(t, layout, variant, work, "--", "/work/probe.jar", j.version, "/work/keys"))
+			allWell(t, langRun(t, layout, variant, work, "--", "/job/probe.jar", j.version, "/job/keys"))
 			if j.shared {
 				langRun(t, layout, "latest", "--entrypoint=/usr/bin/java", "--", "-Xshare:on", "-version")
 			}
@@ -63,8 +63,8 @@ func TestJavaEmulated(t *testing.T) {
 	dist := langImages(t, "java-arm64", "java21", "--arch", "arm64", "--variant", "latest")
 	dir := langDir(t)
 	makeJar(t, filepath.Join(native, "java21-debian13"), dir, "debug")
-	langRun(t, filepath.Join(native, "java21-debian13"), "latest", mount(dir, "/work"), "--entrypoint=/usr/bin/jexec", "--", "/work/hello.jar")
-	out := langRun(t, filepath.Join(dist, "java21-debian13"), "latest-arm64", mount(dir, "/work"), "--", "/work/hello.jar")
+	langRun(t, filepath.Join(native, "java21-debian13"), "latest", mount(dir, "/job"), "--entrypoint=/usr/bin/jexec", "--", "/job/hello.jar")
+	out := langRun(t, filepath.Join(dist, "java21-debian13"), "latest-arm64", mount(dir, "/job"), "--", "/job/hello.jar")
 	if out != "hello from aarch64\n" {
 		t.Errorf("Java says %q", out)
 	}
@@ -87,7 +87,7 @@ func makeJar(t *testing.T, layout, dir, tag string) {
 			t.Fatal(err)
 		}
 	}
-	work := []string{mount(dir, "/work"), "--workdir=/work"}
+	work := []string{mount(dir, "/job"), "--workdir=/job"}
 	langRun(t, layout, tag, append(work, "--entrypoint=/usr/bin/javac", "--", "-encoding", "UTF-8", "-d", "classes", "Probe.java", "Hello.java")...)
 	for _, name := range []string{"probe", "hello"} {
 		langRun(t, layout, tag, append(work, "--entrypoint=/usr/bin/jar", "--", "cfm", name+".jar", name+".txt", "-C", "classes", ".")...)

@@ -17,8 +17,8 @@ func TestNode(t *testing.T) {
 	langImages(t, "node", "nodejs12", "--distro", "debian11")
 	newest := filepath.Join(dist, "nodejs20-debian13")
 	dir := langDir(t)
-	langRun(t, filepath.Join(dist, "node-builder-debian13"), "latest", mount(dir, "/work"), mount(testdata(t, "lang-node"), "/source:ro"),
-		"--entrypoint=/usr/bin/g++", "--", "-shared", "-fPIC", "-Wall", "-I/usr/include/nodejs/src", "-o", "/work/addon.node", "/source/addon.cc")
+	langRun(t, filepath.Join(dist, "node-builder-debian13"), "latest", mount(dir, "/job"), mount(testdata(t, "lang-node"), "/source:ro"),
+		"--entrypoint=/usr/bin/g++", "--", "-shared", "-fPIC", "-Wall", "-I/usr/include/nodejs/src", "-o", "/job/addon.node", "/source/addon.cc")
 	probe := mount(testdata(t, "lang-node/probe.js"), "/probe.js:ro")
 	for _, c := range []struct{ version, distro, variant string }{
 		{"20", "debian13", "latest"}, {"20", "debian13", "nonroot"}, {"20", "debian13", "debug"}, {"18", "debian12", "latest"}, {"12", "debian11", "nonroot"},
@@ -26,9 +26,9 @@ func TestNode(t *testing.T) {
 		t.Run(c.version+"/"+c.variant, func(t *testing.T) {
 			// The addon is of Node-API, the same for all versions, but its C
 			// library is that of debian13.
-			args := []string{probe, mount(dir, "/work:ro"), "--", "/probe.js", c.version}
+			args := []string{probe, mount(dir, "/job:ro"), "--", "/probe.js", c.version}
 			if c.distro == "debian13" {
-				args = append(args, "/work/addon.node")
+				args = append(args, "/job/addon.node")
 			}
 			allWell(t, langRun(t, filepath.Join(dist, "nodejs"+c.version+"-"+c.distro), c.variant, args...))
 		})

@@ -45,9 +45,9 @@ func TestPython(t *testing.T) {
 // plain one.
 func tryWheel(t *testing.T, dist string) {
 	dir := langDir(t)
-	work := mount(dir, "/work")
+	work := mount(dir, "/job")
 	langRun(t, filepath.Join(dist, "python-builder-debian13"), "latest", work, mount(testdata(t, "lang-python"), "/source:ro"), "--entrypoint=/usr/bin/gcc", "--",
-		"-shared", "-fPIC", "-Wall", "-I/usr/include/python3.13", "-o", "/work/extension.so", "/source/extension.c")
+		"-shared", "-fPIC", "-Wall", "-I/usr/include/python3.13", "-o", "/job/extension.so", "/source/extension.c")
 	library, err := os.ReadFile(filepath.Join(dir, "extension.so"))
 	if err != nil {
 		t.Fatal(err)
@@ -60,10 +60,10 @@ func tryWheel(t *testing.T, dist string) {
 		info + "RECORD":   fmt.Sprintf("extension.so,,\n%[1]sMETADATA,,\n%[1]sWHEEL,,\n%[1]sRECORD,,\n", info),
 	})
 	python := filepath.Join(dist, "python3-debian13")
-	langRun(t, python, "debug", work, "--", "-m", "venv", "/work/venv")
-	langRun(t, python, "debug", work, "--entrypoint=/work/venv/bin/pip", "--", "install", "-q", "--no-index", "--disable-pip-version-check",
-		"/work/extension-1.0-cp313-cp313-linux_x86_64.whl")
-	out := langRun(t, python, "latest", work, "--entrypoint=/work/venv/bin/python", "--", "-c", "import extension; print(extension.answer())")
+	langRun(t, python, "debug", work, "--", "-m", "venv", "/job/venv")
+	langRun(t, python, "debug", work, "--entrypoint=/job/venv/bin/pip", "--", "install", "-q", "--no-index", "--disable-pip-version-check",
+		"/job/extension-1.0-cp313-cp313-linux_x86_64.whl")
+	out := langRun(t, python, "latest", work, "--entrypoint=/job/venv/bin/python", "--", "-c", "import extension; print(extension.answer())")
 	if out != "42\n" {
 		t.Errorf("the extension says %q, want 42", out)
 	}

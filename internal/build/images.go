@@ -207,18 +207,18 @@ func (r *run) prepareEach(ctx context.Context, keys []lock.Key, variants []strin
 
 // makeAll makes the layers of the nodes that are not remembered.
 func (r *run) makeAll(ctx context.Context, nodes []*node) error {
-	var todo []*node
+	var missing []*node
 	needed := map[*node]bool{}
 	for _, n := range nodes {
 		if _, ok := r.remembered(n); ok {
 			continue
 		}
-		todo = append(todo, n)
+		missing = append(missing, n)
 		for at := n; at != nil; at = at.lower {
 			needed[at] = true // its tree is
 		}
 	}
-	if len(todo) == 0 {
+	if len(missing) == 0 {
 		return nil
 	}
 	if err := r.fetchAll(ctx, slices.Collect(maps.Keys(needed))); err != nil {
@@ -229,20 +229,20 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	// Packages of all levels are read at once, the largest first; a level goes
 	// on as soon as its own are there.
 	heavy, light := byWeight(slices.Collect(maps.Keys(needed)))
-	errs := make(chan error, 1+len(heavy)+len(todo))
+	errs := make(chan error, 1+len(heavy)+len(missing))
 	go func() { errs <- r.readAll(ctx, light) }()
 	// A level with a large package has it to itself, so that no two are in
 	// memory together; a lower one comes first, since the others need its tree.
 	go func() {
 		for _, n := range heavy {
 			_, err := r.listings(ctx, n)
-			if err == nil && slices.Contains(todo, n) {
+			if err == nil && slices.Contains(missing, n) {
 				_, err = r.layers(ctx, n)
 			}
 			errs <- err
 		}
 	}()
-	for _, n := range todo {
+	for _, n := range missing {
 		go func() {
 			if slices.Contains(heavy, n) {
 				errs <- nil // made above
