@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"time"
@@ -190,24 +191,24 @@ func TestExpiry(t *testing.T) {
 // TestPlainHTTP asks for a push over plain http to another machine. If it
 // fails, passwords travel in the open.
 func TestPlainHTTP(t *testing.T) {
-	seen := false
+	var seen atomic.Bool
 	c := quick()
 	c.Attempts = 1
 	c.Transport = transportFunc(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Scheme == "https" {
 			return nil, errors.New("no tls here")
 		}
-		seen = true
+		seen.Store(true)
 		rec := httptest.NewRecorder()
 		newRegistry(true).ServeHTTP(rec, req)
 		return rec.Result(), nil
 	})
 	p := mustPlan(t, two(t)[:1], Naming{To: "10.1.2.3:5000/team"})
-	if _, err := c.Examine(t.Context(), p); err == nil || !strings.Contains(err.Error(), "--insecure") || seen {
+	if _, err := c.Examine(t.Context(), p); err == nil || !strings.Contains(err.Error(), "--insecure") || seen.Load() {
 		t.Errorf("the error is %v", err)
 	}
 	c.Insecure = true
-	if _, err := c.Examine(t.Context(), p); err != nil || !seen {
+	if _, err := c.Examine(t.Context(), p); err != nil || !seen.Load() {
 		t.Errorf("with --insecure: %v", err)
 	}
 }
