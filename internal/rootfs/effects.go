@@ -3,6 +3,7 @@ package rootfs
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"distroless/internal/rootfs/scripts"
@@ -100,24 +101,12 @@ func (a *assembler) apply(e scripts.Effect) error {
 			return err
 		}
 		return a.offerAlternative(alt)
-	case "mkdir":
-		return a.effectMkdir(by, e.Args)
-	case "ln":
-		return a.effectLink(by, e.Args)
-	case "touch":
-		return a.effectTouch(by, e.Args)
-	case "rm", "rmdir":
-		return a.effectRemove(e.Args)
-	case "chmod", "chown", "chgrp", "statoverride":
-		return a.effectOwner(e.Kind, e.Args)
-	case "cp":
-		return a.effectCopy(by, e.Args)
-	case "mv":
-		return a.effectMove(by, e.Args)
+	case "mkdir", "ln", "touch", "rm", "rmdir", "chmod", "chown", "chgrp", "cp", "mv", "install":
+		return a.carryOut(by, e.Kind, e.Args)
+	case "statoverride":
+		return a.statoverride(by, e.Args)
 	case "write", "append":
 		return a.effectWrite(by, e.Kind, e.Args)
-	case "install":
-		return a.effectInstall(by, e.Args)
 	case "adduser", "addgroup", "useradd", "groupadd", "usermod", "sysusers":
 		return a.needsAccount(e)
 	}
@@ -131,7 +120,7 @@ func (a *assembler) needsAccount(e scripts.Effect) error {
 	if e.Kind == "sysusers" {
 		return nil // read by systemd when it starts; an image that runs without has the definition's accounts
 	}
-	_, ops := split(e.Args, "--home", "--shell", "--gecos", "--comment", "--ingroup", "--gid", "--uid", "-d", "-s", "-c", "-g", "-u", "-G", "--home-dir", "--groups", "-r")
+	ops := operands(e.Args, "--home", "--shell", "--gecos", "--comment", "--ingroup", "--gid", "--uid", "-d", "-s", "-c", "-g", "-u", "-G", "--home-dir", "--groups")
 	if len(ops) == 0 {
 		return fmt.Errorf("no name in it")
 	}
@@ -141,6 +130,36 @@ func (a *assembler) needsAccount(e scripts.Effect) error {
 	}
 	_, err := a.uid(ops[0])
 	return err
+}
+
+// operands are the arguments of adduser(8) and its like that are no options;
+// value names the options that take the next argument.
+func operands(args []string, value ...string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		switch {
+		case slices.Contains(value, args[i]):
+			i++
+		case !strings.HasPrefix(args[i], "-"):
+			out = append(out, args[i])
+		}
+	}
+	return out
+}
+
+// statoverride sets owner and mode, as dpkg-statoverride --update does.
+func (a *assembler) statoverride(by string, args []string) error {
+	if len(args) != 4 {
+		return fmt.Errorf("expected user, group, mode and path")
+	}
+	if err := a.carryOut(by, "chown", []string{args[0] + ":" + args[1], args[3]}); err != nil {
+		return err
+	}
+	mode, err := strconv.ParseUint(args[2], 8, 12)
+	if err != nil {
+		return fmt.Errorf("mode %q: expected octal", args[2])
+	}
+	return a.change(args[3], false, false, func(e *Entry) { e.Mode = uint32(mode) })
 }
 
 // describeUnknown prints what somebody needs who accounts for a script.

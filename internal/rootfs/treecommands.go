@@ -1,37 +1,81 @@
 package rootfs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"distroless/internal/rootfs/scripts"
 )
 
-// split divides arguments into options and operands; value names the options
-// that take the next argument.
-func split(args []string, value ...string) (options map[string]string, operands []string) {
-	options = map[string]string{}
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case arg == "--":
-			return options, append(operands, args[i+1:]...)
-		case slices.Contains(value, arg) && i+1 < len(args):
-			i++
-			options[arg] = args[i]
-		case strings.HasPrefix(arg, "--"):
-			name, v, _ := strings.Cut(arg, "=")
-			options[name] = v
-		case len(arg) > 1 && arg[0] == '-':
-			for _, c := range arg[1:] {
-				options["-"+string(c)] = ""
-			}
-		default:
-			operands = append(operands, arg)
+// carryOut does to the tree what a command of a maintainer script would have
+// done, as the programs of GNU's coreutils do it; by is who is said to have
+// made what it makes. What would have ended in an error there changes nothing
+// here: scripts guard against it, or dpkg would have refused the package.
+func (a *assembler) carryOut(by, name string, args []string) error {
+	c, err := scripts.ParseFileCommand(name, args)
+	if err != nil {
+		return err
+	}
+	for _, o := range c.Operands {
+		if base := path.Base(o); strings.HasPrefix(base, ".*") || strings.HasPrefix(base, ".?") {
+			return fmt.Errorf("%s: a pattern for . and .. too", o)
 		}
 	}
-	return options, operands
+	if !a.tidy(c) {
+		return nil
+	}
+	switch name {
+	case "mkdir":
+		return a.mkdir(by, c)
+	case "ln":
+		return a.ln(by, c)
+	case "touch":
+		return a.touch(by, c)
+	case "rm":
+		return a.rm(c)
+	case "rmdir":
+		return a.rmdir(c)
+	case "chmod":
+		return a.chmod(c)
+	case "chown", "chgrp":
+		return a.chown(c)
+	case "cp":
+		return a.cp(by, c)
+	case "mv":
+		return a.mv(by, c)
+	}
+	return a.install(by, c)
+}
+
+// tidy cleans the paths of a command. Those with a slash at their end name
+// folders, and not the links that lead there; it reports false where they name
+// something else, since the command would have ended in an error.
+func (a *assembler) tidy(c scripts.FileCommand) bool {
+	changes := c.Name == "rm" || c.Name == "rmdir" || c.Name == "mv"
+	for i, o := range c.Operands {
+		if !path.IsAbs(o) || c.Name == "ln" && (i < len(c.Operands)-1 || c.Has("target-directory")) {
+			continue
+		}
+		p := path.Clean(o)
+		if strings.HasSuffix(o, "/") && p != "/" && c.Name != "mkdir" && !(c.Name == "install" && c.Has("directory")) {
+			e, link := a.tree.Resolve(p), a.tree.Lookup(a.real(p))
+			if from := a.tree.Resolve(c.Operands[0]); i > 0 && link == nil && from != nil && from.Kind == Dir && (c.Name == "mv" || c.Name == "cp") {
+				c.Operands[i] = p // a folder gets a new name
+				continue
+			}
+			if e == nil || e.Kind != Dir || changes && link.Kind == Symlink && i == 0 {
+				return false
+			}
+		}
+		c.Operands[i] = p
+	}
+	return true
 }
 
 // real is the path that p leads to once the links in its directory are
@@ -47,197 +91,9 @@ func (a *assembler) real(p string) string {
 	return p
 }
 
-func octal(s string, standard uint32) (uint32, error) {
-	if s == "" {
-		return standard, nil
-	}
-	n, err := strconv.ParseUint(s, 8, 12)
-	if err != nil {
-		return 0, fmt.Errorf("mode %q: expected octal", s)
-	}
-	return uint32(n), nil
-}
-
-func (a *assembler) effectMkdir(by string, args []string) error {
-	options, dirs := split(args, "-m", "--mode")
-	mode, err := octal(options["-m"]+options["--mode"], 0o755)
-	if err != nil {
-		return err
-	}
-	for _, d := range dirs {
-		if e := a.tree.Resolve(d); e != nil {
-			continue
-		}
-		if err := a.putGenerated(&Entry{Path: a.real(d), Kind: Dir, Mode: mode, Owner: by}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *assembler) effectLink(by string, args []string) error {
-	options, ops := split(args)
-	_, symbolic := options["-s"]
-	_, force := options["-f"]
-	if _, long := options["--symbolic"]; !symbolic && !long {
-		return fmt.Errorf("a hard link")
-	}
-	if _, long := options["--force"]; long {
-		force = true
-	}
-	if len(ops) != 2 {
-		return fmt.Errorf("expected a target and a link")
-	}
-	at := a.real(ops[1])
-	_, noDir := options["-n"]
-	if _, t := options["-T"]; !noDir && !t {
-		if e := a.tree.Resolve(at); e != nil && e.Kind == Dir {
-			at = path.Join(e.Path, path.Base(ops[0]))
-		}
-	}
-	if old := a.tree.entries[at]; old != nil {
-		if !force || old.Kind == Dir {
-			return nil // ln would have ended in an error, which scripts guard against
-		}
-		a.remove(at)
-	}
-	return a.putGenerated(&Entry{Path: at, Kind: Symlink, Mode: 0o777, Target: ops[0], Owner: by})
-}
-
-func (a *assembler) effectTouch(by string, args []string) error {
-	_, files := split(args, "-r", "-d", "-t")
-	for _, f := range files {
-		if a.tree.Resolve(f) == nil {
-			if err := a.generate(by, a.real(f), 0o644, nil); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// effectRemove removes what the level itself has. A file of a level below
-// cannot be taken out of its layer; that is an error.
-func (a *assembler) effectRemove(args []string) error {
-	_, paths := split(args)
-	for _, p := range a.glob(paths) {
-		at := a.real(p)
-		for _, have := range a.tree.Paths() {
-			if !below(have, at) {
-				continue
-			}
-			if a.level.entries[have] == nil {
-				return fmt.Errorf("%s belongs to a level below", have)
-			}
-			a.remove(have)
-		}
-	}
-	return nil
-}
-
-func (a *assembler) remove(p string) {
-	delete(a.tree.entries, p)
-	delete(a.level.entries, p)
-}
-
-// change replaces an entry by a changed copy; entries of packages are shared.
-func (a *assembler) change(p string, f func(*Entry)) error {
-	e := a.tree.Resolve(p)
-	if e == nil {
-		return nil // chmod and chown would have ended in an error, which scripts guard against
-	}
-	c := *e
-	f(&c)
-	if c.Mode == e.Mode && c.UID == e.UID && c.GID == e.GID {
-		return nil
-	}
-	if a.level.entries[c.Path] == nil && c.Kind != Dir {
-		return fmt.Errorf("%s belongs to a level below", c.Path)
-	}
-	return a.put(&c)
-}
-
-func (a *assembler) effectOwner(kind string, args []string) error {
-	_, ops := split(args)
-	if kind == "statoverride" {
-		if len(ops) != 4 {
-			return fmt.Errorf("expected user, group, mode and path")
-		}
-		if err := a.effectOwner("chown", []string{ops[0] + ":" + ops[1], ops[3]}); err != nil {
-			return err
-		}
-		return a.effectOwner("chmod", []string{ops[2], ops[3]})
-	}
-	if len(ops) < 2 {
-		return fmt.Errorf("expected a value and paths")
-	}
-	var set func(*Entry)
-	if kind == "chmod" {
-		mode, err := modeChange(ops[0])
-		if err != nil {
-			return err
-		}
-		set = func(e *Entry) { e.Mode = mode(e.Mode, e.Kind == Dir) }
-	} else {
-		user, group, both := strings.Cut(ops[0], ":")
-		if kind == "chgrp" {
-			user, group, both = "", ops[0], true
-		}
-		uid, gid := -1, -1
-		var err error
-		if user != "" {
-			if uid, err = a.uid(user); err != nil {
-				return err
-			}
-		}
-		if both && group != "" {
-			if gid, err = a.gid(group); err != nil {
-				return err
-			}
-		}
-		set = func(e *Entry) {
-			if uid >= 0 {
-				e.UID = uid
-			}
-			if gid >= 0 {
-				e.GID = gid
-			}
-		}
-	}
-	for _, p := range a.glob(ops[1:]) {
-		if err := a.change(p, set); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *assembler) uid(name string) (int, error) {
-	if n, err := strconv.Atoi(name); err == nil {
-		return n, nil
-	}
-	for _, u := range append(slices.Clone(a.tree.users), a.in.Users...) {
-		if u.Name == name {
-			return u.UID, nil
-		}
-	}
-	return 0, fmt.Errorf("no user %s in the image: add it under accounts", name)
-}
-
-func (a *assembler) gid(name string) (int, error) {
-	if n, err := strconv.Atoi(name); err == nil {
-		return n, nil
-	}
-	for _, g := range append(slices.Clone(a.tree.groups), a.in.Groups...) {
-		if g.Name == name {
-			return g.GID, nil
-		}
-	}
-	return 0, fmt.Errorf("no group %s in the image: add it under accounts", name)
-}
-
-// glob expands patterns of paths on the tree; a pattern that matches nothing
-// means nothing.
+// glob expands patterns of paths on the tree as a shell does: no pattern
+// matches a name that begins with a dot unless it does too. A pattern that
+// matches nothing means nothing.
 func (a *assembler) glob(paths []string) []string {
 	var out []string
 	for _, p := range paths {
@@ -246,7 +102,7 @@ func (a *assembler) glob(paths []string) []string {
 			continue
 		}
 		for _, have := range a.tree.Paths() {
-			if Match(p, have) {
+			if Match(p, have) && !hidden(p, have) {
 				out = append(out, have)
 			}
 		}
@@ -254,69 +110,221 @@ func (a *assembler) glob(paths []string) []string {
 	return out
 }
 
-// modeChange reads a mode as chmod(1) takes it: octal, or clauses such as
-// "u+s" and "go-w".
-func modeChange(text string) (func(mode uint32, dir bool) uint32, error) {
-	if n, err := strconv.ParseUint(text, 8, 12); err == nil {
-		return func(uint32, bool) uint32 { return uint32(n) }, nil
+// hidden reports whether a name in p begins with a dot where the pattern's does
+// not; both have as many names.
+func hidden(glob, p string) bool {
+	names := strings.Split(p, "/")
+	for i, g := range strings.Split(path.Clean(glob), "/") {
+		if i < len(names) && strings.HasPrefix(names[i], ".") && !strings.HasPrefix(g, ".") {
+			return true
+		}
 	}
-	var steps []func(uint32, bool) uint32
-	for clause := range strings.SplitSeq(text, ",") {
-		at := strings.IndexAny(clause, "+-=")
-		if at < 0 {
-			return nil, fmt.Errorf("mode %q: expected octal or clauses such as u+x", text)
-		}
-		who, op, what := clause[:at], clause[at], clause[at+1:]
-		if strings.Trim(who, "ugoa") != "" || strings.Trim(what, "rwxXst") != "" {
-			return nil, fmt.Errorf("mode %q: expected octal or clauses such as u+x", text)
-		}
-		steps = append(steps, func(mode uint32, dir bool) uint32 {
-			bits, all := modeBits(who, what, mode, dir)
-			switch op {
-			case '+':
-				return mode | bits
-			case '-':
-				return mode &^ bits
-			}
-			return mode&^all | bits
-		})
-	}
-	return func(mode uint32, dir bool) uint32 {
-		for _, s := range steps {
-			mode = s(mode, dir)
-		}
-		return mode
-	}, nil
+	return false
 }
 
-// modeBits are the bits that a clause names, and all that its classes have.
-func modeBits(who, what string, mode uint32, dir bool) (bits, all uint32) {
-	if who == "" || strings.Contains(who, "a") {
-		who = "ugo"
+// remove takes one path out of the level and the tree. Hard links to it stay
+// what they are: the first becomes the file, the others lead to that.
+func (a *assembler) remove(p string) {
+	gone := a.tree.entries[p]
+	delete(a.tree.entries, p)
+	delete(a.level.entries, p)
+	if gone == nil || gone.Kind != File {
+		return
 	}
-	for _, class := range who {
-		shift := map[rune]uint{'u': 6, 'g': 3, 'o': 0}[class]
-		all |= 7 << shift
-		for _, w := range what {
-			switch w {
-			case 'r':
-				bits |= 4 << shift
-			case 'w':
-				bits |= 2 << shift
-			case 'x':
-				bits |= 1 << shift
-			case 'X':
-				if dir || mode&0o111 != 0 {
-					bits |= 1 << shift
-				}
-			case 's':
-				bits |= map[rune]uint32{'u': 0o4000, 'g': 0o2000}[class]
-			case 't':
-				bits |= 0o1000
+	first := ""
+	for _, have := range slices.Sorted(maps.Keys(a.level.entries)) {
+		e := a.level.entries[have]
+		if e.Kind != Hardlink || e.Target != p {
+			continue
+		}
+		c := *e
+		if first == "" {
+			first = have
+			c.become(gone)
+		} else {
+			c.Target = first
+		}
+		a.level.entries[have], a.tree.entries[have] = &c, &c
+	}
+}
+
+// make adds what a script makes. Folders above it that are missing are made
+// too, unlike the commands do it: a slice may have dropped them, or the script
+// of another package, which dpkg would have run before, makes them later here.
+// In a folder with the set-group-ID bit, as the kernel has it, what is new has
+// the folder's group, and new folders have the bit too: inode(7).
+func (a *assembler) make(e *Entry) error {
+	var fault error
+	parents(e.Path, func(d string) {
+		if fault == nil && a.tree.entries[d] == nil {
+			fault = a.make(&Entry{Path: d, Kind: Dir, Mode: 0o755, Owner: e.Owner})
+		}
+	})
+	if fault != nil {
+		return fault
+	}
+	a.inherit(e)
+	return a.putGenerated(e)
+}
+
+func (a *assembler) inherit(e *Entry) {
+	dir := a.tree.entries[path.Dir(e.Path)]
+	if dir == nil || dir.Mode&0o2000 == 0 {
+		return
+	}
+	e.GID = dir.GID
+	if e.Kind == Dir {
+		e.Mode |= 0o2000
+	}
+}
+
+// makeFile is make for a file with a text.
+func (a *assembler) makeFile(by, p string, mode uint32, text []byte) error {
+	sum := sha256.Sum256(text)
+	digest := hex.EncodeToString(sum[:])
+	a.level.Bytes[digest] = text
+	return a.make(&Entry{Path: p, Kind: File, Mode: mode, Size: int64(len(text)), Digest: digest, Owner: by})
+}
+
+// ours is an error for what belongs to a level below: it cannot be taken out of
+// its layer, nor changed in it.
+func (a *assembler) ours(p string) error {
+	if a.level.entries[p] == nil {
+		return fmt.Errorf("%s belongs to a level below", p)
+	}
+	return nil
+}
+
+// children lists what lies in a directory, at any depth, sorted.
+func (a *assembler) children(dir string) []string {
+	return slices.DeleteFunc(a.tree.Paths(), func(p string) bool { return p == dir || !below(p, dir) })
+}
+
+func (a *assembler) mkdir(by string, c scripts.FileCommand) error {
+	mode := uint32(0o755)
+	if text, given := c.Options["mode"]; given {
+		n, err := strconv.ParseUint(text, 8, 12)
+		if err != nil {
+			return fmt.Errorf("mode %q: expected octal", text)
+		}
+		mode = uint32(n)
+	}
+	for _, d := range c.Operands {
+		if a.tree.Lookup(a.real(d)) != nil || a.tree.Resolve(d) != nil {
+			continue
+		}
+		e := &Entry{Path: a.real(d), Kind: Dir, Mode: mode, Owner: by}
+		if err := a.make(e); err != nil {
+			return err
+		}
+		if len(c.Options["mode"]) > 4 {
+			e.Mode = mode // five digits take inherited bits away
+		}
+	}
+	return nil
+}
+
+func (a *assembler) ln(by string, c scripts.FileCommand) error {
+	if !c.Has("symbolic") {
+		return fmt.Errorf("a hard link")
+	}
+	if len(c.Operands) == 1 && !c.Has("target-directory") {
+		return fmt.Errorf("expected a target and a link")
+	}
+	pairs, err := a.pairs(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if old := a.tree.entries[p.to]; old != nil {
+			if to := a.tree.Resolve(p.from); old.Kind == Dir || !c.Has("force") || path.IsAbs(p.from) && to != nil && to.Path == p.to {
+				continue // never in the place of a folder, nor of what it leads to
+			}
+			if err := a.ours(p.to); err != nil {
+				return err
+			}
+			a.remove(p.to)
+		}
+		if err := a.make(&Entry{Path: p.to, Kind: Symlink, Mode: 0o777, Target: p.from, Owner: by}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *assembler) touch(by string, c scripts.FileCommand) error {
+	if c.Has("no-create") {
+		return nil
+	}
+	for _, f := range c.Operands {
+		if a.tree.Resolve(f) != nil {
+			continue // times come from packages
+		}
+		if err := a.makeFile(by, a.beyond(f), 0o644, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beyond is the path that a new file at p has, once every link on the way is
+// followed, the last one too.
+func (a *assembler) beyond(p string) string {
+	at := a.real(p)
+	for range maxLinks {
+		e := a.tree.entries[at]
+		if e == nil || e.Kind != Symlink {
+			break
+		}
+		at = a.real(resolveLink(at, e.Target))
+	}
+	return at
+}
+
+func (a *assembler) rm(c scripts.FileCommand) error {
+	for _, p := range a.glob(c.Operands) {
+		at := a.real(p)
+		e := a.tree.entries[at]
+		if e == nil {
+			continue
+		}
+		gone := []string{at}
+		if e.Kind == Dir {
+			inside := a.children(at)
+			if !c.Has("recursive") && (!c.Has("dir") || len(inside) > 0) {
+				continue
+			}
+			gone = append(inside, at)
+		}
+		for _, have := range gone {
+			if err := a.ours(have); err != nil {
+				return err
+			}
+		}
+		for _, have := range gone {
+			a.remove(have)
+		}
+	}
+	return nil
+}
+
+func (a *assembler) rmdir(c scripts.FileCommand) error {
+	for _, p := range a.glob(c.Operands) {
+		for at := a.real(p); at != "/"; at = path.Dir(at) {
+			e := a.tree.entries[at]
+			if e == nil || e.Kind != Dir || len(a.children(at)) > 0 {
+				break
+			}
+			if err := a.ours(at); err != nil {
+				return err
+			}
+			a.remove(at)
+			if !c.Has("parents") {
+				break
 			}
 		}
 	}
-	return bits, all
+	return nil
 }
 
 // effectWrite puts text into a file, or at its end.
@@ -337,81 +345,11 @@ func (a *assembler) effectWrite(by, kind string, args []string) error {
 			}
 			text = append(slices.Clone(was), text...)
 		}
-		if a.level.entries[old.Path] == nil {
-			return fmt.Errorf("%s belongs to a level below", old.Path)
+		if err := a.ours(old.Path); err != nil {
+			return err
 		}
 		a.remove(old.Path)
-		return a.generate(by, old.Path, mode, text)
+		return a.makeFile(by, old.Path, mode, text)
 	}
-	return a.generate(by, a.real(args[0]), mode, text)
-}
-
-// effectMove renames a file of the level.
-func (a *assembler) effectMove(by string, args []string) error {
-	_, ops := split(args)
-	if len(ops) != 2 {
-		return fmt.Errorf("expected a file and its new name")
-	}
-	from := a.tree.entries[a.real(ops[0])]
-	if from == nil {
-		return nil
-	}
-	if from.Kind != File || a.level.entries[from.Path] == nil {
-		return fmt.Errorf("%s is not a file of this level", from.Path)
-	}
-	to := a.real(ops[1])
-	if e := a.tree.Resolve(to); e != nil && e.Kind == Dir {
-		to = path.Join(e.Path, path.Base(from.Path))
-	}
-	moved := *from
-	moved.Path, moved.Owner = to, by
-	a.remove(from.Path)
-	a.remove(to)
-	return a.putGenerated(&moved)
-}
-
-// effectCopy makes a copy of a file of the tree, as ucf(1) and cp(1) do for a
-// configuration file that is not there yet.
-func (a *assembler) effectCopy(by string, args []string) error {
-	_, ops := split(args)
-	if len(ops) != 2 {
-		return fmt.Errorf("expected a file and its copy")
-	}
-	from := a.tree.Resolve(ops[0])
-	if from == nil || a.tree.Resolve(ops[1]) != nil {
-		return nil
-	}
-	if from.Kind != File {
-		return fmt.Errorf("%s is not a file", ops[0])
-	}
-	text, err := a.text(from.Path)
-	if err != nil {
-		return err
-	}
-	return a.generate(by, a.real(ops[1]), from.Mode&0o777, text)
-}
-
-func (a *assembler) effectInstall(by string, args []string) error {
-	options, ops := split(args, "-m", "-o", "-g", "--mode", "--owner", "--group")
-	if _, dirs := options["-d"]; !dirs {
-		if len(ops) == 2 && ops[0] == "/dev/null" {
-			return a.effectTouch(by, ops[1:])
-		}
-		return a.effectCopy(by, ops)
-	}
-	mode, err := octal(options["-m"]+options["--mode"], 0o755)
-	if err != nil {
-		return err
-	}
-	if err := a.effectMkdir(by, append([]string{"-m", strconv.FormatUint(uint64(mode), 8)}, ops...)); err != nil {
-		return err
-	}
-	for opt, kind := range map[string]string{"-o": "chown", "-g": "chgrp"} {
-		if v := options[opt]; v != "" {
-			if err := a.effectOwner(kind, append([]string{v}, ops...)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return a.makeFile(by, a.beyond(args[0]), mode, text)
 }

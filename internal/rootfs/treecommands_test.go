@@ -23,7 +23,7 @@ func TestModeChange(t *testing.T) {
 		{"a+X", 0o644, true, 0o755},
 		{"+t", 0o777, true, 0o1777},
 	} {
-		f, err := modeChange(c.text)
+		f, err := modeChange(c.text, newMask)
 		if err != nil {
 			t.Errorf("%s: %v", c.text, err)
 			continue
@@ -33,7 +33,7 @@ func TestModeChange(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "x", "u+q", "9", "z+x"} {
-		if _, err := modeChange(bad); err == nil {
+		if _, err := modeChange(bad, newMask); err == nil {
 			t.Errorf("chmod %q: taken", bad)
 		}
 	}

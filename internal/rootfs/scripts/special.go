@@ -272,7 +272,12 @@ func (w *walker) files(c command) outcome {
 		w.problem(c.node, "%s: an argument is not known", source(c.node))
 		return success
 	}
-	paths, operands := 0, operandsOf(c.name, args)
+	parsed, err := ParseFileCommand(c.name, args)
+	if err != nil {
+		w.problem(c.node, "%s: %v", source(c.node), err)
+		return success
+	}
+	paths, operands := 0, parsed.Paths()
 	for i, a := range operands {
 		if a == "/dev/null" && c.name == "install" {
 			continue
@@ -333,32 +338,6 @@ func (w *walker) onlyVolatile(c command) bool {
 	return n > 0
 }
 
-// operandsOf are the paths among a command's arguments.
-func operandsOf(name string, args []string) []string {
-	var out []string
-	for i := 0; i < len(args); i++ {
-		switch a := args[i]; {
-		case (name == "mkdir" || name == "install") && slices.Contains([]string{"-m", "-o", "-g", "--mode", "--owner", "--group"}, a),
-			name == "touch" && (a == "-r" || a == "-d" || a == "-t"):
-			i++
-		case strings.HasPrefix(a, "-"):
-		default:
-			out = append(out, a)
-		}
-	}
-	switch name {
-	case "chmod", "chown", "chgrp":
-		if len(out) > 0 && !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--reference") }) {
-			out = out[1:]
-		}
-	case "ln":
-		if len(out) == 2 {
-			out = out[1:] // the target is a text
-		}
-	}
-	return out
-}
-
 // ucf installs a configuration file that is not there yet.
 func (w *walker) ucf(c command) outcome {
 	args, ok := c.text()
@@ -381,7 +360,7 @@ func (w *walker) ucf(c command) outcome {
 		w.problem(c.node, "%s", source(c.node))
 		return success
 	}
-	w.emit(c, "cp", paths...)
+	w.emit(c, "cp", append([]string{"--no-clobber"}, paths...)...)
 	return success
 }
 
