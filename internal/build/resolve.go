@@ -3,6 +3,7 @@ package build
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -102,12 +103,26 @@ func (b *Builder) resolveGroup(ctx context.Context, mu *sync.Mutex, keys []lock.
 				}
 			}
 			if err != nil {
-				failed = append(failed, &CellError{k, err})
+				failed = append(failed, &CellError{k, lockHint(err, k.Image)})
 				break
 			}
 		}
 	}
 	return out, failed
+}
+
+// outdatedError says why a lock cannot be built from as it is.
+type outdatedError struct{ why string }
+
+func (e *outdatedError) Error() string { return e.why }
+
+// lockHint says how to go on where the lock is outdated: by the image that was
+// asked for, since to lock one that it stands on would not be enough.
+func lockHint(err error, image string) error {
+	if _, ok := errors.AsType[*outdatedError](err); !ok {
+		return err
+	}
+	return fmt.Errorf("%w: run without --locked, or \"distroless lock %s\"", err, image)
 }
 
 // resolveCell resolves the top of a chain, unless the lock's cell holds.
@@ -123,10 +138,9 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 	case old != nil && old.Definition == s.digest:
 		return nil, nil
 	case mode == Locked && old == nil:
-		return nil, fmt.Errorf("not in the lock: run without --locked, or \"distroless lock %s\"", key.Image)
+		return nil, &outdatedError{"not in the lock"}
 	case mode == Locked:
-		return nil, fmt.Errorf("the definition has changed since it was locked (%s, now %s): run without --locked, or \"distroless lock %s\"",
-			short(old.Definition), short(s.digest), key.Image)
+		return nil, &outdatedError{fmt.Sprintf("the definition has changed since it was locked (%s, now %s)", short(old.Definition), short(s.digest))}
 	}
 	d, err := b.Catalog.Distro(key.Distro)
 	if err != nil {
