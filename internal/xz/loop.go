@@ -131,18 +131,22 @@ func copyMatch(buf []byte, pos, distance, n int) {
 		}
 		return
 	}
-	// The match runs into what it writes: once a multiple of the distance is
-	// written, it can be copied from in one go, and each time twice as much.
-	for n > 0 {
-		k := min(n, distance)
-		if k < 16 {
-			for i := range k {
-				buf[pos+i] = buf[from+i]
-			}
-		} else {
-			copy(buf[pos:pos+k], buf[from:from+k])
+	end := pos + n
+	if distance >= 8 {
+		for ; pos < end; pos, from = pos+8, from+8 {
+			binary.LittleEndian.PutUint64(buf[pos:], binary.LittleEndian.Uint64(buf[from:]))
 		}
-		pos, n, distance = pos+k, n-k, distance+k
+		return
+	}
+	// The match repeats what is shorter than eight bytes: they are put together
+	// once, and written over and over, whole repeats further on each time.
+	shift := uint(distance) * 8
+	v := binary.LittleEndian.Uint64(buf[from:]) & (1<<(shift&63) - 1)
+	v |= v << shift
+	v |= v << (2 * shift)
+	v |= v << (4 * shift)
+	for step := 8 - 8%distance; pos < end; pos += step {
+		binary.LittleEndian.PutUint64(buf[pos:], v)
 	}
 }
 
