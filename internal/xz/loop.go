@@ -16,25 +16,29 @@ func (m *model) chunk(in *chunkInput, size int, buf []byte, base, pos, limit int
 		return false
 	}
 	var (
-		c                      = rangeCoder{in, 1<<32 - 1, binary.BigEndian.Uint32(in[1:]), 5}
-		state                  = m.state
-		rep0, rep1, rep2, rep3 = m.rep0, m.rep1, m.rep2, m.rep3
-
-		posMask    = uint(1)<<m.pb - 1
-		litMask    = uint(0x100)<<m.lp - uint(0x100)>>m.lc
-		litShift   = 8 - m.lc
-		prev, leaf uint
+		c           = rangeCoder{in, 1<<32 - 1, binary.BigEndian.Uint32(in[1:]), 5}
+		state, rep0 = m.state, m.rep0 // the others stay in m: registers are scarce
+		posMask     = uint(1)<<m.pb - 1
+		usual       = m.lc == 3 && m.lp == 0 // as nearly every file has it
+		prev, leaf  uint
 	)
 	if pos > base {
 		prev = uint(buf[pos-1])
 	}
 	for pos < limit {
-		var isMatch, isRep, more bool
 		var length uint
 		position := uint(pos - base)
 		alignment := position & posMask & 15
-		if c, isMatch = c.refill().branch(&m.isMatch[state&15][alignment]); !isMatch {
-			literal := &m.literal[(position<<8+prev)&litMask>>(litShift&15)&15]
+		c = c.refill()
+		p := &m.isMatch[state&15][alignment]
+		bound := c.bound(*p)
+		if c.code < bound {
+			c = c.zero(p, bound)
+			context := prev >> 5
+			if !usual {
+				context = m.context(position, prev)
+			}
+			literal := &m.literal[context&15]
 			if state >= literalStates {
 				c, leaf = c.matchedLiteral(literal, uint(buf[pos-int(rep0)-1]))
 			} else {
@@ -46,8 +50,12 @@ func (m *model) chunk(in *chunkInput, size int, buf []byte, base, pos, limit int
 			state = uint(afterLiteral[state&15])
 			continue
 		}
-		if c, isRep = c.refill().branch(&m.isRep[state&15]); !isRep {
-			rep3, rep2, rep1 = rep2, rep1, rep0
+		c = c.one(p, bound).refill()
+		p = &m.isRep[state&15]
+		bound = c.bound(*p)
+		if c.code < bound {
+			c = c.zero(p, bound)
+			m.rep3, m.rep2, m.rep1 = m.rep2, m.rep1, rep0
 			c, length = c.length(&m.match, alignment)
 			c, rep0 = c.distance(m, length)
 			if rep0 >= dictSize || uint64(rep0) >= uint64(position) {
@@ -55,23 +63,44 @@ func (m *model) chunk(in *chunkInput, size int, buf []byte, base, pos, limit int
 			}
 			state = uint(afterMatch[state&15])
 		} else {
+			c = c.one(p, bound).refill()
 			if position == 0 {
 				return false
 			}
-			if c, more = c.refill().branch(&m.isRep0[state&15]); !more {
-				if c, more = c.refill().branch(&m.isRep0Long[state&15][alignment]); !more {
+			p = &m.isRep0[state&15]
+			bound = c.bound(*p)
+			if c.code < bound {
+				c = c.zero(p, bound).refill()
+				p = &m.isRep0Long[state&15][alignment]
+				bound = c.bound(*p)
+				if c.code < bound {
+					c = c.zero(p, bound)
 					prev = uint(buf[pos-int(rep0)-1])
 					buf[pos] = byte(prev)
 					pos++
 					state = uint(afterShortRep[state&15])
 					continue
 				}
-			} else if c, more = c.refill().branch(&m.isRep1[state&15]); !more {
-				rep0, rep1 = rep1, rep0
-			} else if c, more = c.refill().branch(&m.isRep2[state&15]); !more {
-				rep0, rep1, rep2 = rep2, rep0, rep1
+				c = c.one(p, bound)
 			} else {
-				rep0, rep1, rep2, rep3 = rep3, rep0, rep1, rep2
+				c = c.one(p, bound).refill()
+				p = &m.isRep1[state&15]
+				bound = c.bound(*p)
+				if c.code < bound {
+					c = c.zero(p, bound)
+					rep0, m.rep1 = m.rep1, rep0
+				} else {
+					c = c.one(p, bound).refill()
+					p = &m.isRep2[state&15]
+					bound = c.bound(*p)
+					if c.code < bound {
+						c = c.zero(p, bound)
+						rep0, m.rep1, m.rep2 = m.rep2, rep0, m.rep1
+					} else {
+						c = c.one(p, bound)
+						rep0, m.rep1, m.rep2, m.rep3 = m.rep3, rep0, m.rep1, m.rep2
+					}
+				}
 			}
 			c, length = c.length(&m.rep, alignment)
 			state = uint(afterRep[state&15])
@@ -85,7 +114,7 @@ func (m *model) chunk(in *chunkInput, size int, buf []byte, base, pos, limit int
 	}
 	c = c.refill()
 	m.state = state
-	m.rep0, m.rep1, m.rep2, m.rep3 = rep0, rep1, rep2, rep3
+	m.rep0 = rep0
 	return c.code == 0 && int(c.pos) == size
 }
 
@@ -102,77 +131,163 @@ func copyMatch(buf []byte, pos, distance, n int) {
 		}
 		return
 	}
-	// The match runs into what it writes: once a multiple of the distance is
-	// written, it can be copied from in one go, and each time twice as much.
-	for n > 0 {
-		k := min(n, distance)
-		if k < 16 {
-			for i := range k {
-				buf[pos+i] = buf[from+i]
-			}
-		} else {
-			copy(buf[pos:pos+k], buf[from:from+k])
+	end := pos + n
+	if distance >= 8 {
+		for ; pos < end; pos, from = pos+8, from+8 {
+			binary.LittleEndian.PutUint64(buf[pos:], binary.LittleEndian.Uint64(buf[from:]))
 		}
-		pos, n, distance = pos+k, n-k, distance+k
+		return
+	}
+	// The match repeats what is shorter than eight bytes: they are put together
+	// once, and written over and over, whole repeats further on each time.
+	shift := uint(distance) * 8
+	v := binary.LittleEndian.Uint64(buf[from:]) & (1<<(shift&63) - 1)
+	v |= v << shift
+	v |= v << (2 * shift)
+	v |= v << (4 * shift)
+	for step := 8 - 8%distance; pos < end; pos += step {
+		binary.LittleEndian.PutUint64(buf[pos:], v)
 	}
 }
 
 // matchedLiteral decodes a literal behind a match. It is coded against the
 // byte that the match would have gone on with, as far as the two agree.
+//
+// The processor guesses that they agree, and so the next node is known before
+// the bit is.
 func (c rangeCoder) matchedLiteral(l *literalModel, expected uint) (rangeCoder, uint) {
-	var bit uint
-	expected |= 0x100
-	for k := uint(8); k > 0; {
-		node := expected >> (k & 15) % 256
-		k--
-		want := expected >> (k & 15) % 2
+	n, bit := uint(1), uint(0)
+	for {
+		want := expected >> 7 & 1
+		expected <<= 1
 		c = c.refill()
-		c, l.matched[want][node], bit = c.bit(uint32(l.matched[want][node]))
+		c, l.matched[want][n%256], bit = c.bit(uint32(l.matched[want][n%256]))
+		n = n*2 + want
 		if bit != want {
-			return c.tree256From(&l.plain, node*2+bit)
+			break
+		}
+		if n >= 256 {
+			return c, n
 		}
 	}
-	return c, expected
+	n ^= 1 // the other child
+	p := uint32(l.plain[n%256])
+	for n < 256 {
+		c = c.refill()
+		c, l.plain[n], p, bit = c.bitAhead(p, uint32(l.plain[n*2%256]), uint32(l.plain[(n*2+1)%256]))
+		n = n*2 + bit
+	}
+	return c, n
 }
 
 // length decodes a match's length.
 func (c rangeCoder) length(l *lengthModel, alignment uint) (rangeCoder, uint) {
-	var leaf uint
-	var more bool
-	if c, more = c.refill().branch(&l.choice); !more {
-		c, leaf = c.tree8(&l.low[alignment&15])
-		return c, leaf - 8 + 2
+	var n, bit uint
+	t, least := &l.low[alignment&15], uint(2)
+	c = c.refill()
+	bound := c.bound(l.choice)
+	if c.code < bound {
+		c = c.zero(&l.choice, bound)
+	} else {
+		c = c.one(&l.choice, bound).refill()
+		bound = c.bound(l.choice2)
+		if c.code >= bound {
+			c = c.one(&l.choice2, bound)
+			c, n = c.tree256(&l.high)
+			return c, n - 256 + 18
+		}
+		c = c.zero(&l.choice2, bound)
+		t, least = &l.mid[alignment&15], 10
 	}
-	if c, more = c.refill().branch(&l.choice2); !more {
-		c, leaf = c.tree8(&l.mid[alignment&15])
-		return c, leaf - 8 + 10
-	}
-	c, leaf = c.tree256(&l.high)
-	return c, leaf - 256 + 18
+	c = c.refill()
+	p := uint32(t[1])
+	c, t[1], p, n = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
+	n += 2
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n = n*2 + bit
+	c = c.refill()
+	c, t[n], bit = c.bit(p)
+	return c, n*2 + bit - 8 + least
 }
 
-// distance decodes the distance, less one, of a match of this length.
+// distance decodes the distance, less one, of a match of this length: the
+// number of its bits and the two highest of them (its slot) from a tree, and
+// then the others.
 func (c rangeCoder) distance(m *model, length uint) (rangeCoder, uint32) {
-	c, leaf := c.tree64(&m.slot[min(length-2, 3)])
-	slot := uint32(leaf - 64)
+	var n, bit uint
+	t := &m.slot[min(length-2, 3)]
+	c = c.refill()
+	p := uint32(t[1])
+	c, t[1], p, n = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
+	n += 2
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n = n*2 + bit
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n = n*2 + bit
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n = n*2 + bit
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n = n*2 + bit
+	c = c.refill()
+	c, t[n], bit = c.bit(p)
+	slot := uint32(n*2 + bit - 64)
 	if slot < 4 {
 		return c, slot
 	}
-	n := slot>>1 - 1
-	v := (2 | slot&1) << (n & 31)
-	node, bit := uint(1), uint(0)
-	if slot < 14 {
-		t := &m.special[slot]
-		for k := range n {
-			c = c.refill()
-			c, t[node%32], bit = c.bit(uint32(t[node%32]))
-			node = node*2 + bit
-			v += uint32(bit) << (k & 31)
-		}
-		return c, v
+	count := slot>>1 - 1
+	v := (2 | slot&1) << (count & 31)
+	if slot >= 14 {
+		return c.longDistance(&m.align, v, count-alignBits)
 	}
-	c, high := c.direct(n - 4)
-	v += high << 4
-	c, low := c.reverse16(&m.align)
-	return c, v + low
+	low := &m.special[slot]
+	n = 1
+	for k := range count {
+		c = c.refill()
+		c, low[n%32], bit = c.bit(uint32(low[n%32]))
+		n = n*2 + bit
+		v += uint32(bit) << (k & 31)
+	}
+	return c, v
+}
+
+// alignBits is how many of a long distance's bits are modelled.
+const alignBits = 4
+
+// longDistance adds to v, of which the highest two bits are known, count bits
+// that are as likely zero as one, and the lowest four.
+func (c rangeCoder) longDistance(t *[1 << alignBits]uint16, v, count uint32) (rangeCoder, uint32) {
+	var direct uint32
+	for ; count > 0; count-- {
+		c = c.refill()
+		c.rng >>= 1
+		code, bit := c.code, uint32(1)
+		if code < c.rng {
+			bit = 0
+		}
+		c.code -= c.rng
+		if code < c.rng {
+			c.code = code
+		}
+		direct = direct<<1 | bit
+	}
+	v += direct << alignBits
+	var n, bit uint
+	c = c.refill()
+	p := uint32(t[1])
+	c, t[1], p, bit = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
+	n, v = 2+bit, v+uint32(bit)
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n, v = n*2+bit, v+uint32(bit)<<1
+	c = c.refill()
+	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
+	n, v = n*2+bit, v+uint32(bit)<<2
+	c = c.refill()
+	c, t[n], bit = c.bit(p)
+	return c, v + uint32(bit)<<3
 }

@@ -66,6 +66,12 @@ func (m *model) setProperties(b byte) bool {
 	return m.lc+m.lp <= 4
 }
 
+// context is which of the models for literals holds, by lc bits of the byte
+// before and lp of the position.
+func (m *model) context(position, prev uint) uint {
+	return (position&(1<<m.lp-1))<<m.lc | prev>>(8-m.lc)
+}
+
 // reset forgets what was learnt; lc, lp and pb stay.
 func (m *model) reset() {
 	for i := range m.isMatch {

@@ -28,19 +28,25 @@ func (c rangeCoder) refill() rangeCoder {
 	return c
 }
 
-// branch decodes a bit that the caller branches on, and adapts p.
-func (c rangeCoder) branch(p *uint16) (rangeCoder, bool) {
-	prob := *p
-	bound := c.rng >> probBits * uint32(prob)
-	if c.code < bound {
-		c.rng = bound
-		*p = prob + (probOne-prob)>>moveBits
-		return c, false
-	}
+// bound splits the range for a bit that is zero with probability p: it is
+// zero if code is below. A bit that decides what comes next is decoded by a
+// comparison with it and zero or one. In a function that returned the bit the
+// comparison would be made twice, and each cost a jump.
+func (c rangeCoder) bound(p uint16) uint32 { return c.rng >> probBits * uint32(p) }
+
+// zero takes a zero bit, and adapts its probability p.
+func (c rangeCoder) zero(p *uint16, bound uint32) rangeCoder {
+	c.rng = bound
+	*p += (probOne - *p) >> moveBits
+	return c
+}
+
+// one takes a one bit, and adapts the probability p of a zero bit.
+func (c rangeCoder) one(p *uint16, bound uint32) rangeCoder {
 	c.rng -= bound
 	c.code -= bound
-	*p = prob - prob>>moveBits
-	return c, true
+	*p -= *p >> moveBits
+	return c
 }
 
 // afterZero turns a probability's step down into its step up: p-(p>>5) is the
@@ -92,45 +98,10 @@ func (c rangeCoder) bitAhead(p, p0, p1 uint32) (rangeCoder, uint16, uint32, uint
 	return c, uint16(p - uint32(int32(p+uint32(bit-1)&afterZero)>>moveBits)), p1, bit
 }
 
-// The trees below are unrolled, which makes decoding 4% faster and lets the
-// compiler prove that no index is outside. They return the leaf's number,
-// with the tree's size added.
-
-func (c rangeCoder) tree8(t *[8]uint16) (rangeCoder, uint) {
-	var n, bit uint
-	c, p := c.refill(), uint32(t[1])
-	c, t[1], p, n = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
-	n += 2
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n = n*2 + bit
-	c = c.refill()
-	c, t[n], bit = c.bit(p)
-	return c, n*2 + bit
-}
-
-func (c rangeCoder) tree64(t *[64]uint16) (rangeCoder, uint) {
-	var n, bit uint
-	c, p := c.refill(), uint32(t[1])
-	c, t[1], p, n = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
-	n += 2
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n = n*2 + bit
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n = n*2 + bit
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n = n*2 + bit
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n = n*2 + bit
-	c = c.refill()
-	c, t[n], bit = c.bit(p)
-	return c, n*2 + bit
-}
-
+// tree256 decodes a tree of eight bits and returns the leaf's number, with the
+// tree's size added. It is unrolled, as other trees are where they are used:
+// that makes decoding 4% faster and lets the compiler prove that no index is
+// outside.
 func (c rangeCoder) tree256(t *[256]uint16) (rangeCoder, uint) {
 	var n, bit uint
 	c, p := c.refill(), uint32(t[1])
@@ -157,53 +128,4 @@ func (c rangeCoder) tree256(t *[256]uint16) (rangeCoder, uint) {
 	c = c.refill()
 	c, t[n], bit = c.bit(p)
 	return c, n*2 + bit
-}
-
-// tree256From is tree256 from the node n on.
-func (c rangeCoder) tree256From(t *[256]uint16, n uint) (rangeCoder, uint) {
-	var bit uint
-	p := uint32(t[n%256])
-	for n < 256 {
-		c = c.refill()
-		c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2%256]), uint32(t[(n*2+1)%256]))
-		n = n*2 + bit
-	}
-	return c, n
-}
-
-// reverse16 is a tree of four bits that come the lowest first. It returns the
-// bits, without a size added.
-func (c rangeCoder) reverse16(t *[16]uint16) (rangeCoder, uint32) {
-	var n, v, bit uint
-	c, p := c.refill(), uint32(t[1])
-	c, t[1], p, v = c.bitAhead(p, uint32(t[2]), uint32(t[3]))
-	n = 2 + v
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n, v = n*2+bit, v+bit<<1
-	c = c.refill()
-	c, t[n], p, bit = c.bitAhead(p, uint32(t[n*2]), uint32(t[n*2+1]))
-	n, v = n*2+bit, v+bit<<2
-	c = c.refill()
-	c, t[n], bit = c.bit(p)
-	return c, uint32(v + bit<<3)
-}
-
-// direct decodes n bits that are as likely zero as one.
-func (c rangeCoder) direct(n uint32) (rangeCoder, uint32) {
-	var v uint32
-	for ; n > 0; n-- {
-		c = c.refill()
-		c.rng >>= 1
-		code, bit := c.code, uint32(1)
-		if code < c.rng {
-			bit = 0
-		}
-		c.code -= c.rng
-		if code < c.rng {
-			c.code = code
-		}
-		v = v<<1 | bit
-	}
-	return c, v
 }
