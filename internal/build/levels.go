@@ -22,7 +22,7 @@ import (
 // planVersion changes with anything in this program that changes what a level
 // holds for the same definition and lock: rules for merging, generators, their
 // texts. Layers remembered under another version are made anew.
-const planVersion = "5"
+const planVersion = "6"
 
 // node is one level to be made: a step of a chain with its cell, or its debug
 // part. Nodes form a tree, since every level stands on one other.
@@ -70,6 +70,15 @@ func (n *node) packages() []lock.Package {
 func (n *node) name() string {
 	if n.debug {
 		return n.key.Image + " debug"
+	}
+	return n.key.Image
+}
+
+// listName is what the level's list of generated files is called: no
+// definition's name has a plus sign in it.
+func (n *node) listName() string {
+	if n.debug {
+		return n.key.Image + "+debug"
 	}
 	return n.key.Image
 }
@@ -201,7 +210,7 @@ func (r *run) input(ctx context.Context, n *node) (*rootfs.Input, error) {
 		return nil, err
 	}
 	in := &rootfs.Input{
-		Arch: n.key.Arch, Packages: listings, Layers: map[string]string{}, Slices: n.slices(),
+		Name: n.listName(), Arch: n.key.Arch, Packages: listings, Layers: map[string]string{}, Slices: n.slices(),
 		MergedUsr: n.distro.MergedUsr, Epoch: n.cell.SourceDateEpoch,
 		Read: func(e *rootfs.Entry) ([]byte, error) { return r.read(ctx, e) },
 	}
