@@ -87,10 +87,12 @@ type attachOptions struct {
 	definition  string
 	compression string
 	builder     string
+	cache       string
 	oldTags     bool
 }
 
 func (o *attachOptions) add(cmd *cobra.Command) {
+	addReaderCache(cmd, &o.cache)
 	f := cmd.Flags()
 	f.StringVar(&o.definition, "definition", "", "definition `file` of an image that is not in the catalogue")
 	f.StringVar(&o.compression, "compression", "", "`compression` that the image was built with, where it has a level: gzip:9 (default what its layers say)")
@@ -135,7 +137,11 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 	if err != nil {
 		return nil, err
 	}
-	run := &attachRun{attachOptions: o, surroundings: s, cat: cat, lock: l, locked: lockedParts(l, cat), done: map[v1.Hash]bool{}, reader: inventory.Reader{NoMD5: true},
+	reader, err := knowingReader(s, o.cache)
+	if err != nil {
+		return nil, err
+	}
+	run := &attachRun{attachOptions: o, surroundings: s, cat: cat, lock: l, locked: lockedParts(l, cat), done: map[v1.Hash]bool{}, reader: reader,
 		out: attachments{bySubject: map[string][]registry.Attachment{}}, texts: map[string]*definitions{}}
 	// Indices first: their names say the variant, and what is said of an image
 	// is the same under all its names.
@@ -166,7 +172,7 @@ type attachRun struct {
 	cat    *build.Catalog
 	lock   *lock.Lock
 	locked func(*inventory.Inventory) sbom.Locked
-	reader inventory.Reader
+	reader *inventory.Reader
 	texts  map[string]*definitions // by image and distro
 	done   map[v1.Hash]bool
 	out    attachments

@@ -406,5 +406,8 @@ func (r *run) writeLayer(ctx context.Context, part rootfs.Layer) (layer.Blob, er
 	if _, _, err := w.Commit(); err != nil {
 		return b, err
 	}
+	if err := r.inventory(ctx, part, b); err != nil {
+		return b, err
+	}
 	return b, r.b.memo.put("layer", key, b)
 }

@@ -14,20 +14,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Owner is what a path of an image comes from.
-type Owner struct {
-	Name      string // of a package or a generator
-	Generated bool
-}
-
 // Reader reads images. A layer that several images share is read once; the
 // zero value works.
 type Reader struct {
 	// Jobs is how many layers are read at once; 0 is two.
 	Jobs int
-	// Owners tells who owns a path of an image, by the manifest's digest, where
-	// the caller knows; without it, or for a zero Owner, the image itself says.
-	Owners func(digest, path string) Owner
+	// Known returns what the layer of a digest holds, "sha256:<hex>", where that
+	// is remembered from writing it; nil has it unpacked. The blob is read and
+	// held against its digest all the same, so that what is remembered is only
+	// believed of the very bytes that it was remembered of. It has no MD5 digests
+	// and is asked only with NoMD5.
+	//
+	// It is for whoever says what is in an image of their own. Whoever checks what
+	// others say must leave it nil: a memory is as good as everybody who could
+	// write to it, a digest as nobody but the layer.
+	Known func(digest string) *Layer
 	// NoMD5 leaves out the digests that only packages' own lists have, and
 	// NoSHA1 those that only SBOMs want: each costs time.
 	NoMD5, NoSHA1 bool
@@ -48,6 +49,15 @@ func (l *lazy) read(ctx context.Context, r *Reader, b Blobs, d v1.Descriptor) (*
 	defer l.mu.Unlock()
 	if l.layer != nil {
 		return l.layer, nil
+	}
+	if r.Known != nil && r.NoMD5 {
+		if known := r.Known(d.Digest.String()); known != nil {
+			if err := checkBlob(ctx, b, d); err != nil {
+				return nil, err
+			}
+			l.layer = known
+			return known, nil
+		}
 	}
 	var err error
 	l.layer, err = readLayer(ctx, b, d, newSums(!r.NoMD5, !r.NoSHA1))
@@ -93,23 +103,10 @@ func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
 	if v.Packages, err = packages(texts); err != nil {
 		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
 	}
-	history := historyOf(img)
-	v.own(func(path string) Owner {
-		if r.Owners == nil {
-			return Owner{}
-		}
-		return r.Owners(v.Digest, path)
-	}, history)
+	if err := v.own(texts, historyOf(img)); err != nil {
+		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
+	}
 	return v, nil
-}
-
-// Know gives the reader what a layer holds, by the digest of its blob, so that
-// it is not read. It is for who has written the layer: nothing is verified.
-func (r *Reader) Know(digest string, l *Layer) {
-	at := r.lazy(digest)
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	at.layer = l
 }
 
 func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {

@@ -53,7 +53,7 @@ func (f Format) PredicateType() string {
 // tool is who the documents say made them. It has no version of the program in
 // it: a new release must not change what is said of an old image. The number
 // changes with what the documents say of the same image.
-const tool, toolVersion = "distroless-sbom", "1"
+const tool, toolVersion = "distroless-sbom", "2"
 
 // Document is an image, or the images of an index, on the way to a format.
 type Document struct {
