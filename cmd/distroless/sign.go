@@ -18,6 +18,7 @@ import (
 	"distroless/internal/plan/spec"
 	"distroless/internal/trust/attach"
 	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/provenance"
 	"distroless/internal/trust/sbom"
 	"distroless/internal/trust/sign"
 	"distroless/internal/trust/source"
@@ -142,7 +143,7 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 		return nil, err
 	}
 	run := &attachRun{attachOptions: o, surroundings: s, cat: cat, lock: l, locked: lockedParts(l, cat), done: map[v1.Hash]bool{}, reader: reader,
-		out: attachments{bySubject: map[string][]registry.Attachment{}}, texts: map[string]*definitions{}}
+		out: attachments{bySubject: map[string][]registry.Attachment{}}, texts: map[string]*definitions{}, checked: map[string]error{}}
 	// Indices first: their names say the variant, and what is said of an image
 	// is the same under all its names.
 	for _, wantIndex := range []bool{true, false} {
@@ -169,13 +170,15 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 type attachRun struct {
 	*attachOptions
 	*surroundings
-	cat    *build.Catalog
-	lock   *lock.Lock
-	locked func(*inventory.Inventory) sbom.Locked
-	reader *inventory.Reader
-	texts  map[string]*definitions // by image and distro
-	done   map[v1.Hash]bool
-	out    attachments
+	cat      *build.Catalog
+	lock     *lock.Lock
+	locked   func(*inventory.Inventory) sbom.Locked
+	reader   *inventory.Reader
+	licences sbom.Licences
+	checked  map[string]error        // recipes, by all that decides whether their definitions are right
+	texts    map[string]*definitions // by image and distro
+	done     map[v1.Hash]bool
+	out      attachments
 }
 
 // entry attaches to one entry of the layout, and the images in it.
@@ -217,7 +220,7 @@ func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descripto
 func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document, members []sbom.Member, tag string) error {
 	v := members[0].Image
 	in := attach.Input{
-		Subject: d, Name: v.Name, SBOM: doc, Distro: v.Distro, Version: versionOf().Version, Builder: r.builder, Key: r.key, Tags: r.oldTags,
+		Subject: d, Name: v.Name, SBOM: doc.Share(&r.licences), Distro: v.Distro, Version: versionOf().Version, Builder: r.builder, Key: r.key, Tags: r.oldTags,
 	}
 	if in.Name == "" {
 		in.Name = "image"
@@ -275,11 +278,25 @@ func (r *attachRun) recipe(ctx context.Context, in *attach.Input, members []sbom
 			return fmt.Errorf("the lock is not the one that it was built from: %w", err)
 		}
 	}
-	if err := checkRecipe(ctx, r.surroundings, recipe); err != nil {
+	if err := r.checkRecipe(ctx, recipe); err != nil {
 		return fmt.Errorf("the definitions are not those that it was built from: %w", err)
 	}
 	in.Recipe, in.Lock = recipe, part
 	return nil
+}
+
+// checkRecipe is the function of that name, once for the variants of an image:
+// they have the same definitions and the same lock.
+func (r *attachRun) checkRecipe(ctx context.Context, recipe *provenance.Recipe) error {
+	key := fmt.Sprintf("%s %s %q", recipe.Image, recipe.Distro, recipe.Archs)
+	if err, ok := r.checked[key]; ok {
+		return err
+	}
+	err := checkRecipe(ctx, r.surroundings, recipe)
+	if ctx.Err() == nil {
+		r.checked[key] = err
+	}
+	return err
 }
 
 // compressionOf is how an image's layers are compressed, by their media type;

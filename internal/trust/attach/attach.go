@@ -81,7 +81,7 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 			}
 			byproducts[f.MediaType()] = data
 			out = append(out, document(in.Subject, f.MediaType(), f.MediaType(), data, nil))
-			if f != sbom.SPDX {
+			if f != sbom.SPDX || in.Key == nil {
 				continue // one signed statement of the contents is enough; the provenance covers both
 			}
 			s, err := provenance.NewStatement(in.Name, in.Subject.Digest.String(), f.PredicateType(), json.RawMessage(bytes.TrimSpace(data)))
