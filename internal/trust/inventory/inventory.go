@@ -82,7 +82,8 @@ type Package struct {
 	StatusFile string
 }
 
-// Inventory is all that an image holds.
+// Inventory is all that an image holds. Those of one [Reader] share files and
+// packages where the images have the same layers: they are not to be changed.
 type Inventory struct {
 	Digest   string // of the manifest, "sha256:<hex>"
 	Name     string // from the annotations, else ""
@@ -98,11 +99,15 @@ type Inventory struct {
 
 // File returns what is at a path, without following links.
 func (v *Inventory) File(path string) *File {
-	i, ok := slices.BinarySearchFunc(v.Files, path, func(f File, p string) int { return strings.Compare(f.Path, p) })
+	return fileAt(v.Files, path)
+}
+
+func fileAt(files []File, path string) *File {
+	i, ok := slices.BinarySearchFunc(files, path, func(f File, p string) int { return strings.Compare(f.Path, p) })
 	if !ok {
 		return nil
 	}
-	return &v.Files[i]
+	return &files[i]
 }
 
 // Package returns a package by name.

@@ -117,7 +117,7 @@ type made struct {
 
 // lists reads the levels' lists, the lowest first. Those of one layer, as an
 // image has them that somebody has squashed, become one.
-func (v *Inventory) lists(texts map[string][]byte) ([]made, error) {
+func (c *contents) lists(texts map[string][]byte) ([]made, error) {
 	var out []made
 	for _, p := range slices.Sorted(maps.Keys(texts)) {
 		if !strings.HasPrefix(p, rootfs.GeneratedDir) {
@@ -127,7 +127,7 @@ func (v *Inventory) lists(texts map[string][]byte) ([]made, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
-		m := made{v.File(p).Layer, map[string]string{}}
+		m := made{fileAt(c.files, p).Layer, map[string]string{}}
 		for _, g := range paragraphs {
 			for line := range strings.Lines(g.Get("Files")) {
 				if at := strings.TrimSuffix(strings.TrimPrefix(line, " "), "\n"); at != "" {
@@ -150,19 +150,19 @@ func (v *Inventory) lists(texts map[string][]byte) ([]made, error) {
 // the rest belongs to the package that lists it. Links and directories of
 // packages, and files of other makers' images, may be in no list: they belong to
 // the level whose layer they came in.
-func (v *Inventory) own(texts map[string][]byte, history []string) error {
-	lists, err := v.lists(texts)
+func (c *contents) own(texts map[string][]byte, history []string) error {
+	lists, err := c.lists(texts)
 	if err != nil {
 		return err
 	}
 	listed := map[string]string{}
-	for i := range v.Packages {
-		for p := range v.Packages[i].Sums {
-			listed[p] = v.Packages[i].Name
+	for i := range c.packages {
+		for p := range c.packages[i].Sums {
+			listed[p] = c.packages[i].Name
 		}
 	}
-	for i := range v.Files {
-		f := &v.Files[i]
+	for i := range c.files {
+		f := &c.files[i]
 		f.Owner, f.Generated = "", false
 		if at := slices.IndexFunc(lists, func(m made) bool { return m.layer >= f.Layer }); at >= 0 {
 			f.Owner = lists[at].by[f.Path]

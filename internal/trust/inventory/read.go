@@ -35,6 +35,15 @@ type Reader struct {
 
 	mu     sync.Mutex
 	layers map[string]*lazy
+	stacks map[string]*contents
+}
+
+// contents are what an image's layers hold together, however it is run: the
+// variants of an image share them.
+type contents struct {
+	files    []File
+	packages []Package
+	distro   string
 }
 
 // lazy is a layer that is read when first asked for. An error is not kept: it
@@ -92,21 +101,49 @@ func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
 	for _, l := range layers {
 		v.DiffIDs = append(v.DiffIDs, l.DiffID)
 	}
-	files, texts, err := merge(layers)
+	c, err := r.contents(img, layers)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
 	}
-	for _, p := range slices.Sorted(maps.Keys(files)) {
-		v.Files = append(v.Files, *files[p])
-	}
-	v.Distro = distro(texts)
-	if v.Packages, err = packages(texts); err != nil {
-		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
-	}
-	if err := v.own(texts, historyOf(img)); err != nil {
-		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
-	}
+	v.Files, v.Packages, v.Distro = c.files, c.packages, c.distro
 	return v, nil
+}
+
+// contents merges the layers of an image, once for all images that have the same
+// ones and the same history of them.
+func (r *Reader) contents(img Image, layers []*Layer) (*contents, error) {
+	var id strings.Builder
+	history := historyOf(img)
+	for i, l := range layers {
+		fmt.Fprintf(&id, "%s %q\n", l.DiffID, history[i])
+	}
+	r.mu.Lock()
+	c := r.stacks[id.String()]
+	r.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	files, texts, err := merge(layers)
+	if err != nil {
+		return nil, err
+	}
+	c = &contents{distro: distro(texts), files: make([]File, 0, len(files))}
+	for _, p := range slices.Sorted(maps.Keys(files)) {
+		c.files = append(c.files, *files[p])
+	}
+	if c.packages, err = packages(texts); err != nil {
+		return nil, err
+	}
+	if err := c.own(texts, history); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	if r.stacks == nil {
+		r.stacks = map[string]*contents{}
+	}
+	r.stacks[id.String()] = c
+	r.mu.Unlock()
+	return c, nil
 }
 
 func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 
 	"distroless/internal/trust/inventory"
@@ -35,7 +36,19 @@ func TestLibrary(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(data, again.Bytes()) {
-			t.Errorf("%s: written\n%s\nthe library writes\n%s", name, data, again.Bytes())
+			t.Errorf("%s as SPDX: written\n%s\nthe library writes\n%s", name, data, again.Bytes())
+		}
+		data = encode(t, d, sbom.CycloneDX)
+		var bom cdx.BOM
+		if err := cdx.NewBOMDecoder(bytes.NewReader(data), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, data)
+		}
+		again.Reset()
+		if err := cdx.NewBOMEncoder(&again, cdx.BOMFileFormatJSON).SetEscapeHTML(false).Encode(&bom); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(data, again.Bytes()) {
+			t.Errorf("%s as CycloneDX: written\n%s\nthe library writes\n%s", name, data, again.Bytes())
 		}
 	}
 }
