@@ -21,7 +21,7 @@ import (
 
 func newSBOM(s *surroundings) *cobra.Command {
 	var format, lockFile string
-	var arch string
+	var arch, cache string
 	var flags registryFlags
 	cmd := &cobra.Command{
 		Use:   "sbom IMAGE",
@@ -43,7 +43,11 @@ versions that are in the image. The same image and lock give the same bytes.`,
 			if err != nil {
 				return err
 			}
-			data, err := writeSBOM(cmd.Context(), s, &flags, args[0], arch, sbom.Format(format), l)
+			reader, err := knowingReader(s, cache)
+			if err != nil {
+				return err
+			}
+			data, err := writeSBOM(cmd.Context(), s, &flags, args[0], arch, sbom.Format(format), l, reader)
 			if err != nil {
 				return err
 			}
@@ -54,11 +58,32 @@ versions that are in the image. The same image and lock give the same bytes.`,
 	cmd.Flags().StringVar(&format, "format", string(sbom.SPDX), "`format`: spdx (2.3) or cyclonedx (1.6), both as JSON")
 	cmd.Flags().StringVar(&arch, "arch", "", "`architecture` of an index to describe, by Debian's or OCI's name (default the whole index)")
 	cmd.Flags().StringVar(&lockFile, "lock", "distroless.lock", "lock `file`, for the digests of the .debs")
+	addReaderCache(cmd, &cache)
 	flags.add(cmd)
 	return cmd
 }
 
-func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, arch string, format sbom.Format, l *lock.Lock) ([]byte, error) {
+// addReaderCache declares the flag that knowingReader takes.
+func addReaderCache(cmd *cobra.Command, cache *string) {
+	cmd.Flags().StringVar(cache, "cache", "", "`folder` of the build's cache, which remembers what the layers hold that were written here (default $XDG_CACHE_HOME/distroless)")
+}
+
+// knowingReader reads images for an SBOM: what builds with this cache have
+// remembered of a layer saves unpacking it. Without a cache each is read.
+func knowingReader(s *surroundings, cache string) (*inventory.Reader, error) {
+	r := &inventory.Reader{NoMD5: true}
+	dir, err := (&common{cache: cache}).cacheDir(s)
+	if err != nil {
+		if cache != "" {
+			return nil, err
+		}
+		return r, nil // no home, so nothing is remembered there
+	}
+	r.Known = build.OpenInventories(dir).Layer
+	return r, nil
+}
+
+func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, arch string, format sbom.Format, l *lock.Lock, r *inventory.Reader) ([]byte, error) {
 	src, d, err := flags.openImage(ctx, s, ref, arch)
 	if err != nil {
 		return nil, err
@@ -67,7 +92,7 @@ func writeSBOM(ctx context.Context, s *surroundings, flags *registryFlags, ref, 
 	if err != nil {
 		return nil, err
 	}
-	doc, err := describeImage(ctx, src, d, &inventory.Reader{NoMD5: true}, lockedParts(l, cat))
+	doc, err := describeImage(ctx, src, d, r, lockedParts(l, cat))
 	if err != nil {
 		return nil, err
 	}

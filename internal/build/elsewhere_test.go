@@ -24,6 +24,7 @@ import (
 	"distroless/internal/debian/archivetest"
 	"distroless/internal/fetch"
 	"distroless/internal/plan/lock"
+	"distroless/internal/rootfs"
 	"distroless/internal/upstream"
 )
 
@@ -279,6 +280,11 @@ func TestNpmPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := paths(t, m)
+	const list = rootfs.GeneratedDir + "tool"
+	if !strings.Contains(got[list], "Generator: tool\nFiles:\n /opt/tool/tool\n /usr/share/doc/tool/copyright") {
+		t.Errorf("the list of what no package ships is %q", got[list])
+	}
+	delete(got, list)
 	if got["/opt/tool/tool"] != "0755 #!/bin/true" || got["/usr/share/doc/tool/copyright"] != "0644 MIT" || len(got) != 2 {
 		t.Errorf("the layer has %q, want the two files that are mapped", got)
 	}

@@ -74,6 +74,15 @@ func (n *node) name() string {
 	return n.key.Image
 }
 
+// listName is what the level's list of generated files is called: no
+// definition's name has a plus sign in it.
+func (n *node) listName() string {
+	if n.debug {
+		return n.key.Image + "+debug"
+	}
+	return n.key.Image
+}
+
 // steps lists the definitions of the node and those below it, lowest first.
 func (n *node) steps() []*step {
 	var out []*step
@@ -201,7 +210,7 @@ func (r *run) input(ctx context.Context, n *node) (*rootfs.Input, error) {
 		return nil, err
 	}
 	in := &rootfs.Input{
-		Arch: n.key.Arch, Packages: listings, Layers: map[string]string{}, Slices: n.slices(),
+		Name: n.listName(), Arch: n.key.Arch, Packages: listings, Layers: map[string]string{}, Slices: n.slices(),
 		MergedUsr: n.distro.MergedUsr, Epoch: n.cell.SourceDateEpoch,
 		Read: func(e *rootfs.Entry) ([]byte, error) { return r.read(ctx, e) },
 	}
@@ -395,6 +404,9 @@ func (r *run) writeLayer(ctx context.Context, part rootfs.Layer) (layer.Blob, er
 		return b, err
 	}
 	if _, _, err := w.Commit(); err != nil {
+		return b, err
+	}
+	if err := r.inventory(ctx, part, b); err != nil {
 		return b, err
 	}
 	return b, r.b.memo.put("layer", key, b)

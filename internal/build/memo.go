@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -37,13 +38,28 @@ func (m *memo) get(kind, key string, v any) bool {
 	if !bytes.Equal(sum[:], data[:sha256.Size]) {
 		return false
 	}
-	return json.Unmarshal(data[sha256.Size:], v) == nil
+	return unmarshal(data[sha256.Size:], v) == nil
+}
+
+// marshal is JSON, or what the value itself says it is remembered as.
+func marshal(v any) ([]byte, error) {
+	if m, ok := v.(encoding.BinaryMarshaler); ok {
+		return m.MarshalBinary()
+	}
+	return json.Marshal(v)
+}
+
+func unmarshal(data []byte, v any) error {
+	if u, ok := v.(encoding.BinaryUnmarshaler); ok {
+		return u.UnmarshalBinary(data)
+	}
+	return json.Unmarshal(data, v)
 }
 
 // put remembers a result. It appears by rename, so that no reader sees a part
 // of it; two processes that write the same write the same bytes.
 func (m *memo) put(kind, key string, v any) error {
-	data, err := json.Marshal(v)
+	data, err := marshal(v)
 	if err != nil {
 		return fmt.Errorf("remember %s: %w", kind, err)
 	}
@@ -57,7 +73,11 @@ func (m *memo) put(kind, key string, v any) error {
 	}
 	defer os.Remove(tmp.Name())
 	sum := sha256.Sum256(data)
-	if _, err := tmp.Write(append(sum[:], data...)); err != nil {
+	_, err = tmp.Write(sum[:])
+	if err == nil {
+		_, err = tmp.Write(data)
+	}
+	if err != nil {
 		tmp.Close()
 		return fmt.Errorf("remember %s: %w", kind, err)
 	}

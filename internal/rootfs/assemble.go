@@ -14,6 +14,9 @@ import (
 
 // Input is all that one level is made of.
 type Input struct {
+	// Name of the level, unlike that of any level below: what its list of
+	// generated files is called. "" writes no list.
+	Name      string
 	Lower     *Tree             // the tree that the level stands on; nil for none
 	Arch      string            // Debian's name
 	Packages  []*Listing        // of the level
@@ -59,6 +62,9 @@ type assembler struct {
 	pkgs  []*sliced
 	// picked names the alternatives that this level chose anew.
 	picked []string
+	// touched names the packages of levels below of which this level brings a
+	// file back, or takes the place of one: their metadata is written anew.
+	touched map[string]bool
 }
 
 // Assemble makes one level. The result depends on the input alone.
@@ -67,14 +73,14 @@ func Assemble(in Input) (*Level, error) {
 	if lower == nil {
 		lower = NewTree()
 	}
-	a := &assembler{in: in, tree: lower.clone()}
+	a := &assembler{in: in, tree: lower.clone(), touched: map[string]bool{}}
 	a.level = &Level{
 		Tree: a.tree, Bytes: map[string][]byte{}, entries: map[string]*Entry{},
 		dirs: map[string]map[string]int64{}, newest: map[string]int64{}, epoch: in.Epoch,
 	}
 	for _, step := range []func() error{
 		a.addPackages, a.addContents, a.addAccounts, a.addEffects, a.addBundle, a.addReferenced,
-		a.addApplets, a.dropDangling, a.addLoaderCache, a.addStatus, a.setTimes,
+		a.addApplets, a.dropDangling, a.addLoaderCache, a.addStatus, a.addGenerated, a.setTimes,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -221,6 +227,9 @@ func (a *assembler) put(e *Entry) error {
 	if fault != nil {
 		return fault
 	}
+	if old := a.tree.entries[e.Path]; old != nil && !old.Generated && (e.Generated || e.Owner != old.Owner) {
+		a.touched[old.Owner] = true
+	}
 	a.tree.entries[e.Path] = e
 	a.level.entries[e.Path] = e
 	return nil
@@ -229,10 +238,14 @@ func (a *assembler) put(e *Entry) error {
 // generate adds a file that no package ships. It replaces a generated file of
 // a level below, but no package's file.
 func (a *assembler) generate(generator, p string, mode uint32, text []byte) error {
-	sum := sha256.Sum256(text)
-	digest := hex.EncodeToString(sum[:])
+	digest := hexSHA256(text)
 	a.level.Bytes[digest] = text
 	return a.putGenerated(&Entry{Path: p, Kind: File, Mode: mode, Size: int64(len(text)), Digest: digest, Owner: generator})
+}
+
+func hexSHA256(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 func (a *assembler) putGenerated(e *Entry) error {
@@ -322,8 +335,7 @@ func (a *assembler) text(p string) ([]byte, error) {
 
 // addReferenced brings back the dropped files that a kept copyright file of
 // this level names: licence texts of base-files. Those that a level below has
-// already are left alone; the package's list of files is written anew where
-// it belongs to a level below.
+// already are left alone.
 func (a *assembler) addReferenced() error {
 	named := map[string]bool{}
 	for _, s := range a.pkgs {
@@ -335,7 +347,6 @@ func (a *assembler) addReferenced() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.tree.packages)) {
 		s := a.tree.packages[name]
-		added := false
 		for again := true; again; { // a link brings the file that it names
 			again = false
 			for i := range s.referenced {
@@ -347,35 +358,15 @@ func (a *assembler) addReferenced() error {
 				if err := a.put(&e); err != nil {
 					return err
 				}
+				a.touched[name] = true
 				if e.Kind == Symlink {
 					named[resolveLink(e.Path, e.Target)] = true
 					again = true
 				}
-				added = true
-			}
-		}
-		if added && !a.ownsPackage(name) {
-			if err := a.generate("dpkg-status", sumsName(name), 0o644, s.md5sums(a.present(s))); err != nil {
-				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (a *assembler) ownsPackage(name string) bool {
-	return slices.ContainsFunc(a.pkgs, func(s *sliced) bool { return s.Package == name })
-}
-
-// present lists the referenced files of a package that are in the tree.
-func (a *assembler) present(s *sliced) map[string]bool {
-	m := map[string]bool{}
-	for i := range s.referenced {
-		if e := a.tree.entries[s.referenced[i].Path]; e != nil && e.Owner == s.Package {
-			m[e.Path] = true
-		}
-	}
-	return m
 }
 
 func (a *assembler) addApplets() error {
@@ -454,8 +445,7 @@ func (a *assembler) addLoaderCache() error {
 	}
 	a.tree.loader = c
 	text := c.Bytes()
-	sum := sha256.Sum256(text)
-	if old := a.tree.entries[ldcache.Path]; old != nil && old.Digest == hex.EncodeToString(sum[:]) {
+	if old := a.tree.entries[ldcache.Path]; old != nil && old.Digest == hexSHA256(text) {
 		return nil
 	}
 	return a.generate("ldconfig", ldcache.Path, 0o644, text)
@@ -489,23 +479,4 @@ func (t *Tree) end(p string) string {
 		p = next
 	}
 	return ""
-}
-
-// addStatus writes each package's paragraph and list of files, in the layer of
-// the package, as old as the package.
-func (a *assembler) addStatus() error {
-	for _, s := range a.pkgs {
-		texts := map[string][]byte{
-			statusName(s.Package): paragraph(s.Listing),
-			sumsName(s.Package):   s.md5sums(a.present(s)),
-		}
-		for _, p := range slices.Sorted(maps.Keys(texts)) {
-			if err := a.generate("dpkg-status", p, 0o644, texts[p]); err != nil {
-				return err
-			}
-			e := a.level.entries[p]
-			e.Group, e.MTime = a.in.Layers[s.Package], s.Newest()
-		}
-	}
-	return nil
 }

@@ -24,6 +24,9 @@ const (
 type authorities struct {
 	bundle []byte                 // PEM, as in bundlePath; nil for none
 	named  []keystore.Certificate // the same, for Java's store
+	// files are what definitions have added so far: ca-certificates may come
+	// in a level above, and the bundle is made anew then.
+	files []CertificateFile
 }
 
 // add appends the text of a certificate file to the bundle, as it is.
@@ -44,7 +47,7 @@ func (a *authorities) add(name string, text []byte) {
 
 // clone is a copy that can be added to without changing a.
 func (a authorities) clone() authorities {
-	return authorities{slices.Clone(a.bundle), slices.Clone(a.named)}
+	return authorities{slices.Clone(a.bundle), slices.Clone(a.named), slices.Clone(a.files)}
 }
 
 // systemBundle writes the bundle as update-ca-certificates(8) does: each
@@ -115,6 +118,7 @@ func (a authorities) withFiles(files []CertificateFile) (authorities, error) {
 		seen[sha256.Sum256(block.Bytes)] = true
 	}
 	out := a.clone()
+	out.files = append(out.files, files...)
 	for _, f := range files {
 		n := 0
 		for rest := f.PEM; ; n++ {
@@ -144,7 +148,8 @@ func (a authorities) withFiles(files []CertificateFile) (authorities, error) {
 }
 
 // addBundle writes the certificate bundle, in the level that has
-// ca-certificates and in each that adds certificates.
+// ca-certificates and in each that adds certificates. What levels below
+// ca-certificates have added stays in it, behind the package's own.
 func (a *assembler) addBundle() error {
 	trust, changed := a.tree.trust, false
 	for _, s := range a.pkgs {
@@ -155,7 +160,11 @@ func (a *assembler) addBundle() error {
 		if err != nil {
 			return err
 		}
+		added := trust.files
 		if trust, err = systemBundle(s.Listing, conf, a.in.Read); err != nil {
+			return err
+		}
+		if trust, err = trust.withFiles(added); err != nil {
 			return err
 		}
 		changed = true

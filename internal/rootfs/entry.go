@@ -57,15 +57,18 @@ type Entry struct {
 // Listing is what a .deb holds, without the files' bytes: what is remembered of
 // it once it has been read. It depends on nothing but the .deb.
 type Listing struct {
-	Package   string            `json:"package"`
-	Version   string            `json:"version"`
-	Arch      string            `json:"arch"`
-	Control   []byte            `json:"control"` // the control paragraph as it is
-	Replaces  string            `json:"replaces,omitempty"`
-	MD5Sums   []byte            `json:"md5sums,omitempty"`
-	Conffiles []string          `json:"conffiles,omitempty"`
-	Scripts   map[string][]byte `json:"scripts,omitempty"` // preinst, postinst, config; triggers
-	Entries   []Entry           `json:"entries"`           // in the .deb's order
+	Package   string   `json:"package"`
+	Version   string   `json:"version"`
+	Arch      string   `json:"arch"`
+	Control   []byte   `json:"control"` // the control paragraph as it is
+	Replaces  string   `json:"replaces,omitempty"`
+	MD5Sums   []byte   `json:"md5sums,omitempty"`
+	Conffiles []string `json:"conffiles,omitempty"`
+	// Sums are the MD5 digests, hex, of the files that MD5Sums does not list:
+	// conffiles, above all.
+	Sums    map[string]string `json:"sums,omitempty"`
+	Scripts map[string][]byte `json:"scripts,omitempty"` // preinst, postinst, config; triggers
+	Entries []Entry           `json:"entries"`           // in the .deb's order
 	// References are the names under /usr/share/common-licenses that each
 	// copyright file mentions, by the file's path.
 	References map[string][]string `json:"references,omitempty"`

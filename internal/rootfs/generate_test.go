@@ -101,6 +101,12 @@ func TestCertificates(t *testing.T) {
 	if got := content(t, level(t, rootfs.Input{Certificates: []rootfs.CertificateFile{{Name: "own.crt", PEM: []byte(cert("Own"))}}}), bundle); got != cert("Own") {
 		t.Errorf("on nothing: %s", got)
 	}
+	// Added before ca-certificates comes, in one level and the next.
+	below := level(t, rootfs.Input{Certificates: []rootfs.CertificateFile{{Name: "own.crt", PEM: []byte(cert("Own"))}}})
+	below = level(t, rootfs.Input{Lower: below.Tree, Certificates: []rootfs.CertificateFile{{Name: "two.crt", PEM: []byte(cert("Two") + cert("A"))}}})
+	if got := content(t, level(t, rootfs.Input{Lower: below.Tree, Certificates: []rootfs.CertificateFile{{Name: "three.crt", PEM: []byte(cert("Three"))}}}, ca("")), bundle); got != cert("A")+cert("B")+cert("Own")+cert("Two")+cert("Three") {
+		t.Errorf("added below ca-certificates: %s", got)
+	}
 	for text, want := range map[string]string{
 		string(buildtest.PrivateKey("Own")):               "own.crt: block 1 is a PRIVATE KEY, expected certificates only",
 		cert("Own") + string(buildtest.PrivateKey("Own")): "own.crt: block 2 is a PRIVATE KEY",

@@ -3,10 +3,12 @@ package rootfs
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 	"path"
 	"regexp"
 	"slices"
@@ -19,7 +21,7 @@ import (
 
 // ListingVersion changes with what [Unpack] says of the same .deb; listings
 // of another version are not to be used.
-const ListingVersion = 5
+const ListingVersion = 6
 
 // Contents are files' bytes by their SHA-256 in hex.
 type Contents map[string][]byte
@@ -34,6 +36,7 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 	}
 	defer d.Close()
 	l := listingOf(d.Control())
+	listed := l.listed()
 	contents := Contents{}
 	for {
 		h, err := d.Next()
@@ -70,6 +73,9 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 				return nil, nil, fmt.Errorf("read %s: %s: %w", name, e.Path, err)
 			}
 			l.noteReferences(&e, data)
+			if !listed[e.Path] {
+				l.noteSum(&e, data)
+			}
 			if keep(e.Path) {
 				contents[e.Digest] = data
 			}
@@ -93,6 +99,38 @@ func listingOf(c *deb.Control) *Listing {
 		l.Scripts["triggers"] = c.Triggers
 	}
 	return l
+}
+
+// listed is the set of paths in the package's own list of checksums.
+func (l *Listing) listed() map[string]bool {
+	out := map[string]bool{}
+	for _, p := range sumLines(l.MD5Sums) {
+		out[p] = true
+	}
+	return out
+}
+
+// sumLines yields the checksum and the path of each line of a .md5sums file.
+func sumLines(text []byte) iter.Seq2[string, string] {
+	return func(yield func(sum, p string) bool) {
+		for line := range strings.SplitSeq(string(text), "\n") {
+			sum, name, ok := strings.Cut(line, " ")
+			if ok && !yield(sum, path.Clean("/"+strings.TrimLeft(name, " *"))) {
+				return
+			}
+		}
+	}
+}
+
+// noteSum notes the checksum of a file that the package's list leaves out: of
+// its configuration files, as Debian's policy asks, and of all files where the
+// package has no list. dpkg computes the same two when it unpacks.
+func (l *Listing) noteSum(e *Entry, data []byte) {
+	if l.Sums == nil {
+		l.Sums = map[string]string{}
+	}
+	sum := md5.Sum(data)
+	l.Sums[e.Path] = hex.EncodeToString(sum[:])
 }
 
 // inspect notes what the build must know of a file's bytes.

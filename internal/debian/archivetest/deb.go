@@ -31,7 +31,8 @@ type Package struct {
 	Fields    map[string]string // further control fields
 	Files     []File
 	Scripts   map[string]string // further members of control.tar: postinst, triggers, ...
-	Conffiles []string          // absolute paths
+	Conffiles []string          // absolute paths; md5sums leaves them out, as debhelper's does
+	NoSums    bool              // no md5sums at all
 	// Compression of both members: none (the default), gz, xz or zst. Data and
 	// Control choose for one member.
 	Compression, Data, Control string
@@ -191,7 +192,7 @@ func (p Package) controlTar(sums string) ([]byte, error) {
 	if len(p.Conffiles) > 0 {
 		files = append(files, Text("conffiles", strings.Join(p.Conffiles, "\n")+"\n"))
 	}
-	if sums != "" {
+	if sums != "" && !p.NoSums {
 		files = append(files, Text("md5sums", sums))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Scripts)) {
@@ -217,7 +218,9 @@ func (p Package) dataTar() (data []byte, sums string, err error) {
 		if h.Typeflag != tar.TypeReg {
 			return nil
 		}
-		fmt.Fprintf(&md5sums, "%x  %s\n", md5.Sum([]byte(f.Data)), path.Clean(f.Path))
+		if !slices.Contains(p.Conffiles, path.Clean("/"+f.Path)) {
+			fmt.Fprintf(&md5sums, "%x  %s\n", md5.Sum([]byte(f.Data)), path.Clean(f.Path))
+		}
 		_, err := w.Write([]byte(f.Data))
 		return err
 	}

@@ -3,7 +3,6 @@ package layout
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,8 +63,8 @@ func (l *Layout) IsArchive() bool { return l.files != nil }
 
 // Entry is a further entry of index.json.
 type Entry struct {
-	Descriptor v1.Descriptor // Annotations may name it; without a name it is found by its subject
-	Blobs      [][]byte      // the manifest and what it names
+	Descriptor v1.Descriptor     // Annotations may name it; without a name it is found by its subject
+	Blobs      map[string][]byte // the manifest and what it names, by digest, "sha256:<hex>"
 }
 
 // Add puts further manifests into the layout that is a folder: attachments of
@@ -84,8 +83,8 @@ func Add(dir string, entries []Entry, drop func(v1.Descriptor) bool) error {
 		l.index.Manifests = slices.DeleteFunc(l.index.Manifests, drop)
 	}
 	for _, e := range entries {
-		for _, b := range e.Blobs {
-			if err := addBlob(dir, b); err != nil {
+		for digest, b := range e.Blobs {
+			if err := addBlob(dir, digest, b); err != nil {
 				return fmt.Errorf("add to layout %s: %w", dir, err)
 			}
 		}
@@ -105,9 +104,9 @@ func Add(dir string, entries []Entry, drop func(v1.Descriptor) bool) error {
 	return replaceFile(filepath.Join(dir, "index.json"), append(data, '\n'))
 }
 
-func addBlob(dir string, data []byte) error {
-	sum := sha256.Sum256(data)
-	file := filepath.Join(dir, "blobs", "sha256", hex.EncodeToString(sum[:]))
+// addBlob writes a blob under the digest that whoever made it has computed.
+func addBlob(dir, digest string, data []byte) error {
+	file := filepath.Join(dir, filepath.FromSlash(blobName(digest)))
 	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, data) {
 		return nil
 	}

@@ -72,16 +72,17 @@ type statement struct {
 func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 	var out []registry.Attachment
 	var statements []statement
-	byproducts := map[string][]byte{}
+	byproducts := map[string]string{}
 	if in.SBOM != nil {
 		for _, f := range sbom.Formats() {
 			data, err := in.SBOM.Encode(f)
 			if err != nil {
 				return nil, err
 			}
-			byproducts[f.MediaType()] = data
-			out = append(out, document(in.Subject, f.MediaType(), f.MediaType(), data, nil))
-			if f != sbom.SPDX {
+			a, digest := describe(in.Subject, f.MediaType(), f.MediaType(), data, nil)
+			byproducts[f.MediaType()] = digest.Hex
+			out = append(out, a)
+			if f != sbom.SPDX || in.Key == nil {
 				continue // one signed statement of the contents is enough; the provenance covers both
 			}
 			s, err := provenance.NewStatement(in.Name, in.Subject.Digest.String(), f.PredicateType(), json.RawMessage(bytes.TrimSpace(data)))
@@ -172,13 +173,20 @@ func Tag(h v1.Hash, kind string) string { return h.Algorithm + "-" + h.Hex + "."
 
 // document makes an attachment with one document.
 func document(subject v1.Descriptor, artifactType, mediaType string, data []byte, annotations map[string]string) registry.Attachment {
+	a, _ := describe(subject, artifactType, mediaType, data, annotations)
+	return a
+}
+
+// describe is document, and the document's digest.
+func describe(subject v1.Descriptor, artifactType, mediaType string, data []byte, annotations map[string]string) (registry.Attachment, v1.Hash) {
 	empty := []byte("{}")
+	config, layer := descriptor(emptyType, empty), descriptor(mediaType, data)
 	m := v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: artifactType,
-		Config: descriptor(emptyType, empty), Layers: []v1.Descriptor{descriptor(mediaType, data)}, Annotations: annotations,
+		Config: config, Layers: []v1.Descriptor{layer}, Annotations: annotations,
 		Subject: &v1.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
 	}
-	return attachment(m, "", empty, data)
+	return registry.Attachment{Manifest: marshal(m), Blobs: map[string][]byte{config.Digest.String(): empty, layer.Digest.String(): data}}, layer.Digest
 }
 
 // part is one layer of a manifest under a tag.
@@ -193,24 +201,18 @@ type part struct {
 func tagged(tag string, parts []part) registry.Attachment {
 	cfg := v1.ConfigFile{RootFS: v1.RootFS{Type: "layers"}}
 	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1}
-	var blobs [][]byte
+	a := registry.Attachment{Blobs: map[string][]byte{}, Tag: tag}
 	for _, p := range parts {
 		d := descriptor(p.mediaType, p.data)
+		a.Blobs[d.Digest.String()] = p.data
 		cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, d.Digest)
 		d.Annotations = p.annotations
 		m.Layers = append(m.Layers, d)
-		blobs = append(blobs, p.data)
 	}
 	config := marshal(cfg)
 	m.Config = descriptor(string(types.OCIConfigJSON), config)
-	return attachment(m, tag, append(blobs, config)...)
-}
-
-func attachment(m v1.Manifest, tag string, blobs ...[]byte) registry.Attachment {
-	a := registry.Attachment{Manifest: marshal(m), Blobs: map[string][]byte{}, Tag: tag}
-	for _, b := range blobs {
-		a.Blobs[descriptor("", b).Digest.String()] = b
-	}
+	a.Blobs[m.Config.Digest.String()] = config
+	a.Manifest = marshal(m)
 	return a
 }
 
@@ -247,10 +249,8 @@ func ToLayout(dir string, subjects []v1.Hash, attachments []registry.Attachment)
 		if a.Tag != "" {
 			d.Annotations = map[string]string{refName: a.Tag}
 		}
-		blobs := [][]byte{a.Manifest}
-		for _, h := range slices.Sorted(maps.Keys(a.Blobs)) {
-			blobs = append(blobs, a.Blobs[h])
-		}
+		blobs := maps.Clone(a.Blobs)
+		blobs[d.Digest.String()] = a.Manifest
 		entries = append(entries, layout.Entry{Descriptor: d, Blobs: blobs})
 	}
 	return layout.Add(dir, entries, func(d v1.Descriptor) bool { return kinds[d.ArtifactType] && replaced(l, d, subjects) })

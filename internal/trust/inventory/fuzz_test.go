@@ -20,3 +20,26 @@ func FuzzPackages(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRemembered reads what may be left of a memory.
+func FuzzRemembered(f *testing.F) {
+	data, err := (&Layer{DiffID: "sha256:x", Files: []File{{Path: "/a", SHA1: "b", Size: 3}}, Texts: map[string][]byte{"/t": []byte("text")}}).MarshalBinary()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := new(Layer)
+		if l.UnmarshalBinary(data) != nil {
+			return
+		}
+		again, err := l.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := new(Layer)
+		if err := back.UnmarshalBinary(again); err != nil || len(back.Files) != len(l.Files) || len(back.Texts) != len(l.Texts) {
+			t.Errorf("%v: %+v, read again %+v", err, l, back)
+		}
+	})
+}

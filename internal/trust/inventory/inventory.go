@@ -51,22 +51,22 @@ func (k Kind) String() string {
 // File is one path of an image as a container sees it: of the topmost layer
 // that has it. A hard link is a file with the digests of what it names.
 type File struct {
-	Path   string `json:"path"` // absolute and clean
-	Kind   Kind   `json:"kind"`
-	Mode   uint32 `json:"mode"` // 07777
-	UID    int    `json:"uid,omitempty"`
-	GID    int    `json:"gid,omitempty"`
-	Size   int64  `json:"size,omitempty"` // of a Regular, in bytes
-	SHA1   string `json:"sha1,omitempty"` // digests of a Regular, hex
-	SHA256 string `json:"sha256,omitempty"`
-	MD5    string `json:"md5,omitempty"`
-	Target string `json:"target,omitempty"` // of a Symlink
+	Path   string // absolute and clean
+	Kind   Kind
+	Mode   uint32 // 07777
+	UID    int
+	GID    int
+	Size   int64  // of a Regular, in bytes
+	SHA1   string // digests of a Regular, hex
+	SHA256 string
+	MD5    string
+	Target string // of a Symlink
 	// Link is what a hard link names, an absolute path.
-	Link  string `json:"link,omitempty"`
-	Layer int    `json:"-"` // index into the manifest's layers
+	Link  string
+	Layer int // index into the manifest's layers
 	// Owner is a package's name or, where Generated is set, what made the file.
-	Owner     string `json:"-"`
-	Generated bool   `json:"-"`
+	Owner     string
+	Generated bool
 }
 
 // Package is one installed package, from its control paragraph.
@@ -82,7 +82,8 @@ type Package struct {
 	StatusFile string
 }
 
-// Inventory is all that an image holds.
+// Inventory is all that an image holds. Those of one [Reader] share files and
+// packages where the images have the same layers: they are not to be changed.
 type Inventory struct {
 	Digest   string // of the manifest, "sha256:<hex>"
 	Name     string // from the annotations, else ""
@@ -98,11 +99,15 @@ type Inventory struct {
 
 // File returns what is at a path, without following links.
 func (v *Inventory) File(path string) *File {
-	i, ok := slices.BinarySearchFunc(v.Files, path, func(f File, p string) int { return strings.Compare(f.Path, p) })
+	return fileAt(v.Files, path)
+}
+
+func fileAt(files []File, path string) *File {
+	i, ok := slices.BinarySearchFunc(files, path, func(f File, p string) int { return strings.Compare(f.Path, p) })
 	if !ok {
 		return nil
 	}
-	return &v.Files[i]
+	return &files[i]
 }
 
 // Package returns a package by name.

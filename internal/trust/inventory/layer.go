@@ -3,7 +3,6 @@ package inventory
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/md5"
@@ -33,18 +32,19 @@ const (
 	maxEntries = 4 << 20
 )
 
-// Layer is what one layer holds: all that is read of it. It can be remembered
-// as JSON by the layer's digest and given back with [Reader.Know].
+// Layer is what one layer holds: all that is read of it. It can be remembered,
+// see [Layer.MarshalBinary], and given back with [Reader.Known].
 type Layer struct {
-	DiffID string            `json:"diffId"`
-	Files  []File            `json:"files"`
-	Texts  map[string][]byte `json:"texts"` // by path: what packages and os-release are read from
+	DiffID string
+	Files  []File
+	Texts  map[string][]byte // by path: what packages and os-release are read from
 }
 
 // FromEntries makes a Layer of the entries that it was written from, for who
-// has them: that saves reading the layer back. read returns a file's bytes.
+// has them: that saves reading the layer back. read returns a file's bytes. It
+// is what reading the layer gives, but for the MD5 digests.
 func FromEntries(diffID string, entries []rootfs.Entry, read func(*rootfs.Entry) ([]byte, error)) (*Layer, error) {
-	l := &Layer{DiffID: diffID, Texts: map[string][]byte{}}
+	l := &Layer{DiffID: diffID, Texts: map[string][]byte{}, Files: make([]File, 0, len(entries))}
 	for i := range entries {
 		e := &entries[i]
 		if e.Path == "/" {
@@ -70,7 +70,7 @@ func FromEntries(diffID string, entries []rootfs.Entry, read func(*rootfs.Entry)
 			sum := sha1.Sum(data)
 			f.SHA1 = hex.EncodeToString(sum[:])
 			if isText(e.Path) {
-				l.Texts[e.Path] = bytes.Clone(data)
+				l.Texts[e.Path] = data
 			}
 		}
 		l.Files = append(l.Files, f)
@@ -78,6 +78,33 @@ func FromEntries(diffID string, entries []rootfs.Entry, read func(*rootfs.Entry)
 	// A hard link stands behind what it names, as in the archive.
 	slices.SortStableFunc(l.Files, func(a, b File) int { return cmp.Compare(min(len(a.Link), 1), min(len(b.Link), 1)) })
 	return l, nil
+}
+
+// checkBlob reads a blob to its end and holds it against its digest and size.
+func checkBlob(ctx context.Context, b Blobs, d v1.Descriptor) error {
+	what := "layer " + d.Digest.String()
+	r, err := b.Blob(d)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(r, d.Size+1))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && n < d.Size {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return sameDigest(d, h, n)
+}
+
+// sameDigest compares what was read of a layer with its descriptor.
+func sameDigest(d v1.Descriptor, h hash.Hash, n int64) error {
+	if got := hex.EncodeToString(h.Sum(nil)); got != d.Digest.Hex || d.Digest.Algorithm != "sha256" {
+		return &Mismatch{Kind: "layer", What: "layer " + d.Digest.String(), Got: fmt.Sprintf("has digest sha256:%s, of %d bytes where %d were expected", got, n, d.Size)}
+	}
+	return nil
 }
 
 // readLayer reads a layer and verifies its digest and size. Whether the archive
@@ -99,8 +126,8 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, 
 	if _, more := io.Copy(io.Discard, raw); more != nil && raw.n < d.Size {
 		return nil, fmt.Errorf("%s: %w", what, more)
 	}
-	if got := hex.EncodeToString(outer.Sum(nil)); got != d.Digest.Hex || d.Digest.Algorithm != "sha256" {
-		return nil, &Mismatch{Kind: "layer", What: what, Got: fmt.Sprintf("has digest sha256:%s, of %d bytes where %d were expected", got, raw.n, d.Size)}
+	if err := sameDigest(d, outer, raw.n); err != nil {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -178,7 +205,7 @@ func (l *Layer) add(h *tar.Header, r io.Reader, s *sums) error {
 
 // isText reports whether a file says something of packages or the distro.
 func isText(p string) bool {
-	return strings.HasPrefix(p, statusDir) || strings.HasPrefix(p, infoDir) && strings.HasSuffix(p, ".md5sums") || p == statusFile ||
+	return strings.HasPrefix(p, statusDir) || strings.HasPrefix(p, rootfs.GeneratedDir) || strings.HasPrefix(p, infoDir) && strings.HasSuffix(p, ".md5sums") || p == statusFile ||
 		p == "/usr/lib/os-release" || p == "/etc/os-release" ||
 		strings.HasPrefix(p, "/usr/share/doc/") && path.Base(p) == "copyright"
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"distroless/internal/debian/deb822"
+	"distroless/internal/rootfs"
 )
 
 const (
@@ -108,38 +109,73 @@ func distro(texts map[string][]byte) string {
 	return id + "-" + version
 }
 
-// generators are the files that the program makes in every image and that no
-// package lists, by path; a path that ends in a slash is all below it.
-var generators = map[string]string{
-	"/etc/passwd":                        "accounts",
-	"/etc/group":                         "accounts",
-	"/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
-	"/etc/ssl/certs/java/cacerts":        "java-certificates",
-	"/etc/ld.so.cache":                   "ldconfig",
-	statusDir:                            "dpkg-status",
+// made is one level's list of the files that no package ships.
+type made struct {
+	layer int               // of the list itself: the last of its level
+	by    map[string]string // generators by path
 }
 
-// own finds the owner of every path: who the caller says, else the package that
-// lists it, else the generator that is known to make it, else the level whose
-// layer it came in.
-func (v *Inventory) own(told func(string) Owner, history []string) {
+// lists reads the levels' lists, the lowest first. Those of one layer, as an
+// image has them that somebody has squashed, become one.
+func (c *contents) lists(texts map[string][]byte) ([]made, error) {
+	var out []made
+	for _, p := range slices.Sorted(maps.Keys(texts)) {
+		if !strings.HasPrefix(p, rootfs.GeneratedDir) {
+			continue
+		}
+		paragraphs, err := deb822.Parse(texts[p])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
+		}
+		m := made{fileAt(c.files, p).Layer, map[string]string{}}
+		for _, g := range paragraphs {
+			for line := range strings.Lines(g.Get("Files")) {
+				if at := strings.TrimSuffix(strings.TrimPrefix(line, " "), "\n"); at != "" {
+					m.by[at] = g.Get("Generator")
+				}
+			}
+		}
+		if i := slices.IndexFunc(out, func(o made) bool { return o.layer == m.layer }); i >= 0 {
+			maps.Copy(out[i].by, m.by)
+			continue
+		}
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b made) int { return a.layer - b.layer })
+	return out, nil
+}
+
+// own finds the owner of every path, as the image itself says it: what the list
+// of its level names is generated, also over a package's file of a level below;
+// the rest belongs to the package that lists it. Links and directories of
+// packages, and files of other makers' images, may be in no list: they belong to
+// the level whose layer they came in.
+func (c *contents) own(texts map[string][]byte, history []string) error {
+	lists, err := c.lists(texts)
+	if err != nil {
+		return err
+	}
 	listed := map[string]string{}
-	for i := range v.Packages {
-		for p := range v.Packages[i].Sums {
-			listed[p] = v.Packages[i].Name
+	for i := range c.packages {
+		for p := range c.packages[i].Sums {
+			listed[p] = c.packages[i].Name
 		}
 	}
-	for i := range v.Files {
-		f := &v.Files[i]
-		o := told(f.Path)
-		if o == (Owner{}) {
-			o = Owner{Name: listed[f.Path]}
+	for i := range c.files {
+		f := &c.files[i]
+		f.Owner, f.Generated = "", false
+		if at := slices.IndexFunc(lists, func(m made) bool { return m.layer >= f.Layer }); at >= 0 {
+			f.Owner = lists[at].by[f.Path]
+			f.Generated = f.Owner != ""
 		}
-		if o.Name == "" {
-			o = Owner{Name: cmp.Or(generators[f.Path], generators[path.Dir(f.Path)+"/"], level(history[f.Layer])), Generated: true}
+		if f.Owner == "" && f.Kind != Dir {
+			f.Owner = listed[f.Path]
 		}
-		f.Owner, f.Generated = o.Name, o.Generated
+		if f.Owner == "" {
+			f.Owner, f.Generated = level(history[f.Layer]), true
+		}
 	}
+	return nil
 }
 
 // level is the name of the level that a layer belongs to, from the words that

@@ -14,26 +14,36 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Owner is what a path of an image comes from.
-type Owner struct {
-	Name      string // of a package or a generator
-	Generated bool
-}
-
 // Reader reads images. A layer that several images share is read once; the
 // zero value works.
 type Reader struct {
 	// Jobs is how many layers are read at once; 0 is two.
 	Jobs int
-	// Owners tells who owns a path of an image, by the manifest's digest, where
-	// the caller knows; without it, or for a zero Owner, the image itself says.
-	Owners func(digest, path string) Owner
+	// Known returns what the layer of a digest holds, "sha256:<hex>", where that
+	// is remembered from writing it; nil has it unpacked. The blob is read and
+	// held against its digest all the same, so that what is remembered is only
+	// believed of the very bytes that it was remembered of. It has no MD5 digests
+	// and is asked only with NoMD5.
+	//
+	// It is for whoever says what is in an image of their own. Whoever checks what
+	// others say must leave it nil: a memory is as good as everybody who could
+	// write to it, a digest as nobody but the layer.
+	Known func(digest string) *Layer
 	// NoMD5 leaves out the digests that only packages' own lists have, and
 	// NoSHA1 those that only SBOMs want: each costs time.
 	NoMD5, NoSHA1 bool
 
 	mu     sync.Mutex
 	layers map[string]*lazy
+	stacks map[string]*contents
+}
+
+// contents are what an image's layers hold together, however it is run: the
+// variants of an image share them.
+type contents struct {
+	files    []File
+	packages []Package
+	distro   string
 }
 
 // lazy is a layer that is read when first asked for. An error is not kept: it
@@ -48,6 +58,15 @@ func (l *lazy) read(ctx context.Context, r *Reader, b Blobs, d v1.Descriptor) (*
 	defer l.mu.Unlock()
 	if l.layer != nil {
 		return l.layer, nil
+	}
+	if r.Known != nil && r.NoMD5 {
+		if known := r.Known(d.Digest.String()); known != nil {
+			if err := checkBlob(ctx, b, d); err != nil {
+				return nil, err
+			}
+			l.layer = known
+			return known, nil
+		}
 	}
 	var err error
 	l.layer, err = readLayer(ctx, b, d, newSums(!r.NoMD5, !r.NoSHA1))
@@ -82,34 +101,49 @@ func (r *Reader) Read(ctx context.Context, img Image) (*Inventory, error) {
 	for _, l := range layers {
 		v.DiffIDs = append(v.DiffIDs, l.DiffID)
 	}
-	files, texts, err := merge(layers)
+	c, err := r.contents(img, layers)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
 	}
-	for _, p := range slices.Sorted(maps.Keys(files)) {
-		v.Files = append(v.Files, *files[p])
-	}
-	v.Distro = distro(texts)
-	if v.Packages, err = packages(texts); err != nil {
-		return nil, fmt.Errorf("image %s: %w", v.Digest, err)
-	}
-	history := historyOf(img)
-	v.own(func(path string) Owner {
-		if r.Owners == nil {
-			return Owner{}
-		}
-		return r.Owners(v.Digest, path)
-	}, history)
+	v.Files, v.Packages, v.Distro = c.files, c.packages, c.distro
 	return v, nil
 }
 
-// Know gives the reader what a layer holds, by the digest of its blob, so that
-// it is not read. It is for who has written the layer: nothing is verified.
-func (r *Reader) Know(digest string, l *Layer) {
-	at := r.lazy(digest)
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	at.layer = l
+// contents merges the layers of an image, once for all images that have the same
+// ones and the same history of them.
+func (r *Reader) contents(img Image, layers []*Layer) (*contents, error) {
+	var id strings.Builder
+	history := historyOf(img)
+	for i, l := range layers {
+		fmt.Fprintf(&id, "%s %q\n", l.DiffID, history[i])
+	}
+	r.mu.Lock()
+	c := r.stacks[id.String()]
+	r.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	files, texts, err := merge(layers)
+	if err != nil {
+		return nil, err
+	}
+	c = &contents{distro: distro(texts), files: make([]File, 0, len(files))}
+	for _, p := range slices.Sorted(maps.Keys(files)) {
+		c.files = append(c.files, *files[p])
+	}
+	if c.packages, err = packages(texts); err != nil {
+		return nil, err
+	}
+	if err := c.own(texts, history); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	if r.stacks == nil {
+		r.stacks = map[string]*contents{}
+	}
+	r.stacks[id.String()] = c
+	r.mu.Unlock()
+	return c, nil
 }
 
 func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {

@@ -116,10 +116,10 @@ type Input struct {
 	Distro  string     // as purls have it: "debian-13"
 	Version string     // of the program
 	Builder string     // who built, a URI; "" is [DefaultBuilder]
-	// Byproducts are the documents attached to the image, by their media type:
-	// SBOMs. Their digests stand in the provenance, so that its signature covers
-	// them.
-	Byproducts map[string][]byte
+	// Byproducts are the documents attached to the image: the SHA-256 digests,
+	// hex, of SBOMs by their media type. They stand in the provenance, so that its
+	// signature covers the documents.
+	Byproducts map[string]string
 }
 
 // Build makes the provenance of an image or an index.
@@ -149,7 +149,7 @@ func Build(in Input) (*Statement, error) {
 		p.RunDetails.Builder.Version = map[string]string{"distroless": in.Version}
 	}
 	for _, t := range slices.Sorted(maps.Keys(in.Byproducts)) {
-		p.RunDetails.Byproducts = append(p.RunDetails.Byproducts, Resource{Name: t, Digest: digest(in.Byproducts[t])})
+		p.RunDetails.Byproducts = append(p.RunDetails.Byproducts, Resource{Name: t, Digest: map[string]string{"sha256": in.Byproducts[t]}})
 	}
 	return NewStatement(in.Name, in.Digest, PredicateType, p)
 }

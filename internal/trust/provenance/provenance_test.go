@@ -36,7 +36,7 @@ func build(t *testing.T, variant string) *provenance.Statement {
 	l, r := sample()
 	r.Variant = variant
 	s, err := provenance.Build(provenance.Input{Name: "base-debian13", Digest: "sha256:" + hex("f"), Recipe: r, Lock: l, Distro: "debian-13", Version: "1.2.3",
-		Byproducts: map[string][]byte{"application/spdx+json": []byte("{}")}})
+		Byproducts: map[string]string{"application/spdx+json": strings.Repeat("ab", 32)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
@@ -25,24 +27,26 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		Timestamp: d.created, Component: &top,
 		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: tool, Version: toolVersion}}},
 	}
-	var components []cdx.Component
-	var dependencies []cdx.Dependency
-	if d.index {
-		var members []string
-		for i, v := range d.images {
-			c := container(d.name, v.Digest, v.Platform.Architecture)
-			members = append(members, c.BOMRef)
-			parts, deps := imageComponents(c.BOMRef, v, d.locked[i], d.licences[i], false)
-			c.Components = &parts
-			components = append(components, c)
-			dependencies = append(dependencies, deps...)
-		}
-		dependencies = append([]cdx.Dependency{{Ref: top.BOMRef, Dependencies: &members}}, dependencies...)
-	} else {
+	if !d.index {
 		top = container(d.name, d.digest, d.images[0].Platform.Architecture)
-		components, dependencies = imageComponents(top.BOMRef, d.images[0], d.locked[0], d.licences[0], true)
+		return writeImage(bom, imageParts(top.BOMRef, d.images[0], d.locked[0], d.licences[0], true))
+	}
+	var components []cdx.Component
+	var members []string
+	dependencies := []cdx.Dependency{{Ref: top.BOMRef, Dependencies: &members}}
+	for i, v := range d.images {
+		c := container(d.name, v.Digest, v.Platform.Architecture)
+		members = append(members, c.BOMRef)
+		parts := imageParts(c.BOMRef, v, d.locked[i], d.licences[i], false)
+		c.Components = &parts.components
+		components = append(components, c)
+		dependencies = append(dependencies, parts.dependencies...)
 	}
 	bom.Components, bom.Dependencies = &components, &dependencies
+	return encodeBOM(bom)
+}
+
+func encodeBOM(bom *cdx.BOM) ([]byte, error) {
 	var b bytes.Buffer
 	enc := cdx.NewBOMEncoder(&b, cdx.BOMFileFormatJSON)
 	enc.SetEscapeHTML(false)
@@ -50,6 +54,69 @@ func (d *Document) cyclonedx() ([]byte, error) {
 		return nil, fmt.Errorf("write CycloneDX document: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// writeImage is the document of one image as the format's own library writes it,
+// with the files, of which there are thousands, written by hand: a test holds the
+// two against each other.
+func writeImage(bom *cdx.BOM, p *parts) ([]byte, error) {
+	out, err := encodeBOM(bom)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for i := range p.components {
+		n += 1024 + 320*len(p.owned[i])
+	}
+	out = slices.Grow(bytes.TrimSuffix(out, []byte("}\n")), n+400*len(p.generated))
+	out = append(out, `,"components":[`...)
+	sep := ""
+	for i := range p.components {
+		text, err := plain(&p.components[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, sep...), bytes.TrimSuffix(text, []byte("}"))...)
+		sep = ","
+		for j, f := range p.owned[i] {
+			out = appendComponent(append(out, between(j, `,"components":[`)...), f)
+		}
+		out = append(closeList(out, len(p.owned[i])), '}')
+	}
+	for _, f := range p.generated {
+		out = appendComponent(append(out, sep...), f)
+		sep = ","
+	}
+	deps, err := plain(p.dependencies)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(append(out, `],"dependencies":`...), deps...), "}\n"...), nil
+}
+
+// plain is a value as JSON without the escapes for HTML, and without the newline.
+func plain(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("write CycloneDX document: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// appendComponent writes a file as a cdx.Component is written.
+func appendComponent(b []byte, f *inventory.File) []byte {
+	name := cmp.Or(f.Path, "/")
+	b = appendString(append(b, `{"bom-ref":`...), "file:"+f.Path)
+	b = appendString(append(b, `,"type":"file","name":`...), name)
+	b = appendString(append(b, `,"hashes":[{"alg":"SHA-1","content":`...), f.SHA1)
+	b = appendString(append(b, `},{"alg":"SHA-256","content":`...), f.SHA256)
+	b = append(b, `}]`...)
+	if f.Generated {
+		b = append(appendString(append(b, `,"properties":[{"name":"`+ownerProperty+`","value":`...), f.Owner), `}]`...)
+	}
+	return append(b, '}')
 }
 
 // uuid is a version 8 UUID (RFC 9562) made of a digest.
@@ -74,10 +141,18 @@ func hashes(pairs ...any) *[]cdx.Hash {
 	return &out
 }
 
-// imageComponents are an image's packages with their files, then the files that
-// were generated.
-func imageComponents(top string, v *inventory.Inventory, l locked, licences []licence, files bool) ([]cdx.Component, []cdx.Dependency) {
-	out := []cdx.Component{}
+// parts are what a document says of one image.
+type parts struct {
+	components   []cdx.Component     // packages, then archives that are not Debian's
+	owned        [][]*inventory.File // of each component
+	generated    []*inventory.File
+	dependencies []cdx.Dependency
+}
+
+// imageParts are an image's packages with their files, and the files that were
+// generated.
+func imageParts(top string, v *inventory.Inventory, l locked, licences []licence, files bool) *parts {
+	out := &parts{components: []cdx.Component{}}
 	// References must differ between the images of an index; a package of
 	// "all" is the same in each.
 	ref := func(p *inventory.Package) string {
@@ -86,46 +161,42 @@ func imageComponents(top string, v *inventory.Inventory, l locked, licences []li
 		}
 		return top + "/" + purl(p, v.Distro)
 	}
-	owned := map[string][]cdx.Component{}
-	var generated []cdx.Component
+	owned := map[string][]*inventory.File{}
 	for i := range v.Files {
 		f := &v.Files[i]
 		switch {
 		case f.Kind != inventory.Regular || !files:
 		case f.Generated:
-			c := fileComponent(f)
-			c.Properties = &[]cdx.Property{{Name: ownerProperty, Value: f.Owner}}
-			generated = append(generated, c)
+			out.generated = append(out.generated, f)
 		default:
-			owned[f.Owner] = append(owned[f.Owner], fileComponent(f))
+			owned[f.Owner] = append(owned[f.Owner], f)
 		}
 	}
 	all := []string{}
-	deps := []cdx.Dependency{{Ref: top, Dependencies: &all}}
+	out.dependencies = []cdx.Dependency{{Ref: top, Dependencies: &all}}
 	for i := range v.Packages {
 		p := &v.Packages[i]
 		c := packageComponent(v, p, licences[i], deb(l.debs, p))
 		c.BOMRef = ref(p)
-		if list := owned[p.Name]; len(list) > 0 {
-			c.Components = &list
-		}
-		out = append(out, c)
+		out.components = append(out.components, c)
+		out.owned = append(out.owned, owned[p.Name])
 		all = append(all, c.BOMRef)
 		on := []string{}
 		for _, n := range needs(v, p) {
 			on = append(on, ref(v.Package(n)))
 		}
-		deps = append(deps, cdx.Dependency{Ref: c.BOMRef, Dependencies: &on})
+		out.dependencies = append(out.dependencies, cdx.Dependency{Ref: c.BOMRef, Dependencies: &on})
 	}
 	for _, u := range l.upstream {
 		c := cdx.Component{
 			BOMRef: top + "/upstream/" + u.Name, Type: cdx.ComponentTypeApplication, Name: u.Name, Version: u.Version,
 			PackageURL: u.Purl, CPE: u.CPE, Hashes: hashes(cdx.HashAlgoSHA256, u.SHA256),
 		}
-		out = append(out, c)
+		out.components = append(out.components, c)
+		out.owned = append(out.owned, nil)
 		all = append(all, c.BOMRef)
 	}
-	return append(out, generated...), deps
+	return out
 }
 
 func packageComponent(v *inventory.Inventory, p *inventory.Package, l licence, d *lock.Package) cdx.Component {
@@ -147,11 +218,4 @@ func packageComponent(v *inventory.Inventory, p *inventory.Package, l licence, d
 		c.ExternalReferences = &[]cdx.ExternalReference{{Type: cdx.ERTypeWebsite, URL: h}}
 	}
 	return c
-}
-
-func fileComponent(f *inventory.File) cdx.Component {
-	return cdx.Component{
-		BOMRef: "file:" + f.Path, Type: cdx.ComponentTypeFile, Name: cmp.Or(f.Path, "/"),
-		Hashes: hashes(cdx.HashAlgoSHA1, f.SHA1, cdx.HashAlgoSHA256, f.SHA256),
-	}
 }

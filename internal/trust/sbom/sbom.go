@@ -11,6 +11,7 @@ package sbom
 import (
 	"cmp"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func (f Format) PredicateType() string {
 // tool is who the documents say made them. It has no version of the program in
 // it: a new release must not change what is said of an old image. The number
 // changes with what the documents say of the same image.
-const tool, toolVersion = "distroless-sbom", "1"
+const tool, toolVersion = "distroless-sbom", "2"
 
 // Document is an image, or the images of an index, on the way to a format.
 type Document struct {
@@ -65,6 +66,32 @@ type Document struct {
 	locked  []locked // for each image
 	// licences of the images' packages, read once for all formats.
 	licences [][]licence
+	texts    *Licences
+}
+
+// Licences are the licences of copyright files that have been read, so that the
+// images of a run, which share most of their packages, do not have each read
+// again. The zero value works; it is not for several goroutines at once.
+type Licences struct{ read map[[sha256.Size]byte]licence }
+
+// of returns what a copyright file says.
+func (l *Licences) of(text []byte) licence {
+	key := sha256.Sum256(text)
+	out, ok := l.read[key]
+	if !ok {
+		out = readCopyright(text)
+		if l.read == nil {
+			l.read = map[[sha256.Size]byte]licence{}
+		}
+		l.read[key] = out
+	}
+	return out
+}
+
+// Share gives documents of one run the licences that others have read.
+func (d *Document) Share(l *Licences) *Document {
+	d.texts = l
+	return d
 }
 
 // Locked is what the lock says of an image: its packages, for the digests of
@@ -121,8 +148,11 @@ func Index(name, digest string, members []Member) *Document {
 // once.
 func (d *Document) Encode(f Format) ([]byte, error) {
 	if d.licences == nil {
+		if d.texts == nil {
+			d.texts = new(Licences)
+		}
 		for _, v := range d.images {
-			d.licences = append(d.licences, copyrights(v))
+			d.licences = append(d.licences, copyrights(v, d.texts))
 		}
 	}
 	switch f {
@@ -195,21 +225,14 @@ func provides(v *inventory.Inventory) map[string]string {
 
 // copyrights are the licences of an image's packages. A copyright file that is
 // a link into another package's folder is read there.
-func copyrights(v *inventory.Inventory) []licence {
+func copyrights(v *inventory.Inventory, texts *Licences) []licence {
 	byPath := map[string][]byte{}
 	for i := range v.Packages {
 		byPath["/usr/share/doc/"+v.Packages[i].Name+"/copyright"] = v.Packages[i].Copyright
 	}
 	out := make([]licence, len(v.Packages))
-	read := map[string]licence{}
 	for i := range v.Packages {
-		at := resolve(v, "/usr/share/doc/"+v.Packages[i].Name+"/copyright")
-		l, ok := read[at]
-		if !ok {
-			l = readCopyright(byPath[at])
-			read[at] = l
-		}
-		out[i] = l
+		out[i] = texts.of(byPath[resolve(v, "/usr/share/doc/"+v.Packages[i].Name+"/copyright")])
 	}
 	return out
 }

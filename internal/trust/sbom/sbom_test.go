@@ -153,8 +153,8 @@ func TestSPDX(t *testing.T) {
 		}
 		if name == "image" {
 			checkPackages(t, got)
-			if len(plain.Files) != 18 {
-				t.Errorf("%d files, want 18", len(plain.Files))
+			if len(plain.Files) != 20 {
+				t.Errorf("%d files, want 20", len(plain.Files))
 			}
 		} else if len(plain.Packages) != 1+2+6+2 {
 			t.Errorf("index: %d packages, want 11", len(plain.Packages))

@@ -22,6 +22,13 @@ import (
 
 const noAssertion = "NOASSERTION"
 
+// relationship is one between two elements.
+type relationship struct {
+	a   common.ElementID
+	how string
+	b   common.ElementID
+}
+
 // namespace is the URI of an SPDX document, unique for the image's digest.
 func namespace(name, digest string) string {
 	return "https://spdx.org/spdxdocs/" + name + "-" + strings.ReplaceAll(digest, ":", "-")
@@ -29,7 +36,9 @@ func namespace(name, digest string) string {
 
 // spdxWriter gathers a document.
 type spdxWriter struct {
-	doc   *v2_3.Document
+	doc   *v2_3.Document // without files and relationships
+	files []*inventory.File
+	rels  []relationship
 	texts map[string]string // of LicenseRefs
 	ids   map[string]bool
 }
@@ -64,14 +73,91 @@ func (d *Document) spdx() ([]byte, error) {
 	return w.bytes()
 }
 
+// bytes is the document as the format's own library writes it; a test holds the
+// two against each other. Files and relationships, of which there are thousands,
+// are written by hand: through the library they would cost ten times as much,
+// half of it for identifiers that are encoded, parsed and copied.
 func (w *spdxWriter) bytes() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
+	licences := w.doc.OtherLicenses
+	w.doc.OtherLicenses = nil
 	if err := enc.Encode(w.doc); err != nil {
 		return nil, fmt.Errorf("write SPDX document: %w", err)
 	}
-	return b.Bytes(), nil
+	var more bytes.Buffer
+	if len(licences) > 0 {
+		enc := json.NewEncoder(&more)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(licences); err != nil {
+			return nil, fmt.Errorf("write SPDX document: %w", err)
+		}
+	}
+	out := make([]byte, 0, b.Len()+more.Len()+512*len(w.files)+160*len(w.rels)+64)
+	out = append(out, bytes.TrimSuffix(b.Bytes(), []byte("}\n"))...)
+	for i, f := range w.files {
+		out = appendFile(append(out, between(i, `,"files":[`)...), f)
+	}
+	out = closeList(out, len(w.files))
+	if len(licences) > 0 {
+		out = append(append(out, `,"hasExtractedLicensingInfos":`...), bytes.TrimSuffix(more.Bytes(), []byte("\n"))...)
+	}
+	for i, r := range w.rels {
+		out = append(append(out, between(i, `,"relationships":[`)...), `{"spdxElementId":`...)
+		out = append(appendString(out, "SPDXRef-"+string(r.a)), `,"relatedSpdxElement":`...)
+		out = append(appendString(out, "SPDXRef-"+string(r.b)), `,"relationshipType":`...)
+		out = append(appendString(out, r.how), '}')
+	}
+	return append(closeList(out, len(w.rels)), "}\n"...), nil
+}
+
+// between is what stands before the i-th element of a list that begins so.
+func between(i int, begin string) string {
+	if i == 0 {
+		return begin
+	}
+	return ","
+}
+
+func closeList(b []byte, n int) []byte {
+	if n == 0 {
+		return b
+	}
+	return append(b, ']')
+}
+
+// appendFile writes a file as v2_3.File is written.
+func appendFile(b []byte, f *inventory.File) []byte {
+	b = appendString(append(b, `{"fileName":`...), "."+f.Path)
+	b = appendString(append(b, `,"SPDXID":`...), "SPDXRef-"+string(fileElement(f)))
+	b = appendString(append(b, `,"checksums":[{"algorithm":"SHA1","checksumValue":`...), f.SHA1)
+	b = appendString(append(b, `},{"algorithm":"SHA256","checksumValue":`...), f.SHA256)
+	b = append(b, `}],"licenseConcluded":"NOASSERTION","licenseInfoInFiles":["NOASSERTION"],"copyrightText":"NOASSERTION"`...)
+	if f.Generated {
+		b = appendString(append(b, `,"comment":`...), generatedBy+f.Owner)
+	}
+	return append(b, '}')
+}
+
+func fileElement(f *inventory.File) common.ElementID {
+	return common.ElementID("File-" + fileID(f.Path))
+}
+
+// appendString writes text as JSON does, without the escapes for HTML.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			var e bytes.Buffer
+			enc := json.NewEncoder(&e)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(s); err != nil {
+				panic(fmt.Sprintf("write %q as JSON: %v", s, err)) // a string: cannot happen
+			}
+			return append(b, bytes.TrimSuffix(e.Bytes(), []byte("\n"))...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 func platformID(v *inventory.Inventory) string {
@@ -105,9 +191,7 @@ func (w *spdxWriter) id(s string) common.ElementID {
 }
 
 func (w *spdxWriter) relate(a common.ElementID, how string, b common.ElementID) {
-	w.doc.Relationships = append(w.doc.Relationships, &v2_3.Relationship{
-		RefA: common.MakeDocElementID("", string(a)), RefB: common.MakeDocElementID("", string(b)), Relationship: how,
-	})
+	w.rels = append(w.rels, relationship{a, how, b})
 }
 
 // container adds the package that stands for an image or an index.
@@ -164,13 +248,12 @@ func (w *spdxWriter) image(top common.ElementID, prefix string, v *inventory.Inv
 		if f.Kind != inventory.Regular {
 			continue
 		}
-		sf := fileOf(f)
-		w.doc.Files = append(w.doc.Files, sf)
+		w.files = append(w.files, f)
 		owner := ids[f.Owner]
 		if f.Generated || owner == "" {
 			owner = top
 		}
-		w.relate(owner, "CONTAINS", sf.FileSPDXIdentifier)
+		w.relate(owner, "CONTAINS", fileElement(f))
 	}
 }
 
@@ -229,18 +312,6 @@ func verificationCode(files []*inventory.File) string {
 	slices.Sort(all)
 	sum := sha1.Sum([]byte(strings.Join(all, "")))
 	return hex.EncodeToString(sum[:])
-}
-
-func fileOf(f *inventory.File) *v2_3.File {
-	sf := &v2_3.File{
-		FileName: "." + f.Path, FileSPDXIdentifier: common.ElementID("File-" + fileID(f.Path)),
-		Checksums:        []common.Checksum{{Algorithm: common.SHA1, Value: f.SHA1}, {Algorithm: common.SHA256, Value: f.SHA256}},
-		LicenseConcluded: noAssertion, LicenseInfoInFiles: []string{noAssertion}, FileCopyrightText: noAssertion,
-	}
-	if f.Generated {
-		sf.FileComment = generatedBy + f.Owner
-	}
-	return sf
 }
 
 // generatedBy begins the comment of a file that no package ships.

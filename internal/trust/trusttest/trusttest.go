@@ -45,7 +45,11 @@ func Package(name, version, control string, files map[string]string) map[string]
 	}
 	var sums strings.Builder
 	for _, p := range slices.Sorted(maps.Keys(out)) {
-		if text := out[p]; !strings.HasSuffix(p, "/") && !strings.HasPrefix(text, "-> ") && !strings.HasPrefix(text, "=> ") {
+		text := out[p]
+		if at, link := strings.CutPrefix(text, "=> "); link {
+			text = out[at]
+		}
+		if !strings.HasSuffix(p, "/") && !strings.HasPrefix(text, "-> ") {
 			fmt.Fprintf(&sums, "%x  %s\n", md5.Sum([]byte(text)), p[1:])
 		}
 	}
@@ -53,6 +57,19 @@ func Package(name, version, control string, files map[string]string) map[string]
 	out[dir+name] = fmt.Sprintf("Package: %s\nVersion: %s\n%s", name, version, control)
 	out[dir+name+".md5sums"] = sums.String()
 	return out
+}
+
+// Generated is a level's list of the files that no package ships, by path: what
+// made each.
+func Generated(level string, by map[string]string) map[string]string {
+	var b strings.Builder
+	at := rootfs.GeneratedDir + level
+	by = maps.Clone(by)
+	by[at] = "generated-list"
+	for _, p := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(&b, "Generator: %s\nFiles:\n %s\n\n", by[p], p)
+	}
+	return map[string]string{at: b.String()}
 }
 
 // Files joins the files of several packages.
@@ -175,9 +192,15 @@ func SampleLayers(arch string) []Layer {
 		"/usr/share/doc/libstdc++6/copyright": "-> ../base-files/copyright",
 	})
 	return []Layer{
-		{By: "distroless static", Files: Files(base, map[string]string{"/etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\n", "/etc/motd": "hello\n"})},
+		{By: "distroless static", Files: Files(base, map[string]string{"/etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\n", "/etc/motd": "hello\n"}, Generated("static", map[string]string{
+			"/etc/passwd": "accounts", "/etc/motd": "contents", "/var/lib/dpkg/status.d/base-files": "dpkg-status", "/var/lib/dpkg/status.d/base-files.md5sums": "dpkg-status",
+		}))},
 		{By: "distroless base: glibc", Files: libc},
-		{By: "distroless base", Files: Files(cxx, map[string]string{"/etc/ld.so.cache": "cache", "/usr/bin/app": "the application", "/empty": ""})},
+		{By: "distroless base", Files: Files(cxx, map[string]string{"/etc/ld.so.cache": "cache", "/usr/bin/app": "the application", "/empty": ""}, Generated("base", map[string]string{
+			"/etc/ld.so.cache": "ldconfig", "/usr/bin/app": "contents", "/empty": "contents",
+			"/var/lib/dpkg/status.d/libc6": "dpkg-status", "/var/lib/dpkg/status.d/libc6.md5sums": "dpkg-status",
+			"/var/lib/dpkg/status.d/libstdc++6": "dpkg-status", "/var/lib/dpkg/status.d/libstdc++6.md5sums": "dpkg-status",
+		}))},
 	}
 }
 
