@@ -94,10 +94,13 @@ func TestCoreutils(t *testing.T) {
 	}
 	syscall.Umask(0o022)
 	// The same lists each time, so that a rare difference does not stop somebody
-	// else's change; -rapid.seed looks for more.
-	if seed := flag.Lookup("rapid.seed"); seed.Value.String() == seed.DefValue {
-		if err := seed.Value.Set("20"); err != nil {
-			t.Fatal(err)
+	// else's change; -rapid.seed and -rapid.checks look for more.
+	for name, value := range map[string]string{"rapid.seed": "20", "rapid.checks": "60"} {
+		if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+			if err := f.Value.Set(value); err != nil {
+				t.Fatal(err)
+			}
+			defer f.Value.Set(f.DefValue)
 		}
 	}
 	refused, all := 0, 0

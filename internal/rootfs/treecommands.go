@@ -1,8 +1,6 @@
 package rootfs
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"path"
@@ -180,8 +178,7 @@ func (a *assembler) inherit(e *Entry) {
 
 // makeFile is make for a file with a text.
 func (a *assembler) makeFile(by, p string, mode uint32, text []byte) error {
-	sum := sha256.Sum256(text)
-	digest := hex.EncodeToString(sum[:])
+	digest := hexSHA256(text)
 	a.level.Bytes[digest] = text
 	return a.make(&Entry{Path: p, Kind: File, Mode: mode, Size: int64(len(text)), Digest: digest, Owner: by})
 }
