@@ -311,7 +311,14 @@ func TestNpmNoRegistry(t *testing.T) {
 	t.Setenv("npm_config_registry", "")
 	e := newElsewhere(t)
 	name := e.write(t, map[string]string{"image.yaml": toolImage})
-	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "set one with `registry`") {
+	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "set one with NPM_CONFIG_REGISTRY") {
 		t.Errorf("no registry: %v, want the mend", err)
+	}
+	e.write(t, map[string]string{"tool20.yaml": "name: tool20\nfrom: static\ndistros: {debian13: {}}\n"})
+	if _, err := e.catalog.Add(filepath.Join(e.dir, "tool20.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "; or build tool20, which needs none") {
+		t.Errorf("no registry: %v, want the image that needs none", err)
 	}
 }

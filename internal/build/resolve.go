@@ -163,7 +163,7 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 		keep = old.Upstream
 	}
 	if c.New.Upstream, err = b.lockUpstream(ctx, s.Sect.Upstream, key.Arch, keep); err != nil {
-		return nil, err
+		return nil, b.withoutRegistry(err, key)
 	}
 	c.New.Layers = chooseLayers(s.Sect.Layers, c.New.Packages, old)
 	mu.Lock()

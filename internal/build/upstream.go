@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -48,6 +49,18 @@ func kept(keep []lock.Upstream, u spec.Upstream) *lock.Upstream {
 		}
 	}
 	return nil
+}
+
+// withoutRegistry names, where a machine knows no npm registry, the images of the
+// same family that need none.
+func (b *Builder) withoutRegistry(err error, key lock.Key) error {
+	if !errors.Is(err, upstream.ErrNoRegistry) {
+		return err
+	}
+	if others := b.Catalog.Relatives(key.Image, key.Distro, key.Arch, true); len(others) > 0 {
+		return fmt.Errorf("%w; or build %s, which needs none", err, strings.Join(others, " or "))
+	}
+	return err
 }
 
 func (b *Builder) lockOne(ctx context.Context, u spec.Upstream) (*lock.Upstream, error) {
