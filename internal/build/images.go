@@ -266,8 +266,8 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 // and its level is made on its own.
 const largeDeb = 8 << 20
 
-// byWeight divides levels into those with a large package, the lowest first,
-// and the others.
+// byWeight divides levels into those with a large package or archive, the
+// lowest first, and the others.
 func byWeight(nodes []*node) (heavy, light []*node) {
 	depth := func(n *node) (d int) {
 		for ; n.lower != nil; n = n.lower {
@@ -276,7 +276,8 @@ func byWeight(nodes []*node) (heavy, light []*node) {
 		return d
 	}
 	for _, n := range nodes {
-		if slices.ContainsFunc(n.packages(), func(p lock.Package) bool { return p.Size > largeDeb }) {
+		if slices.ContainsFunc(n.packages(), func(p lock.Package) bool { return p.Size > largeDeb }) ||
+			!n.debug && slices.ContainsFunc(n.cell.Upstream, func(u lock.Upstream) bool { return u.Size > largeDeb }) {
 			heavy = append(heavy, n)
 		} else {
 			light = append(light, n)
@@ -332,6 +333,7 @@ func (r *run) releaseAll() {
 	clear(r.holds)
 	clear(r.debs)
 	clear(r.byID)
+	clear(r.upstream)
 }
 
 func isDebug(variant string) bool { return strings.HasPrefix(variant, "debug") }

@@ -73,6 +73,7 @@ func (b *Builder) Resolve(ctx context.Context, keys []lock.Key, mode Mode) ([]Ch
 	for i, g := range order {
 		eg.Go(func() error {
 			changes[i], failed[i] = b.resolveGroup(ctx, &mu, groups[g], mode)
+			b.dropPools(g.distro, g.arch)
 			return nil
 		})
 	}

@@ -189,3 +189,18 @@ func (r *run) upstreamContents(ctx context.Context, n *node) ([]rootfs.Content, 
 	})
 	return out, err
 }
+
+// readUpstream returns the bytes of a level's file that is not Debian's, from
+// its archive, once they are no longer in memory.
+func (r *run) readUpstream(ctx context.Context, n *node, e *rootfs.Entry) ([]byte, error) {
+	list, err := r.upstreamContents(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if sum := sha256.Sum256(c.Bytes); hex.EncodeToString(sum[:]) == e.Digest {
+			return c.Bytes, nil
+		}
+	}
+	return nil, fmt.Errorf("read %s of %s: its archive no longer holds sha256 %s: remove the cache and build again", e.Path, e.Owner, e.Digest)
+}
