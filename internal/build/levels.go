@@ -22,7 +22,7 @@ import (
 // planVersion changes with anything in this program that changes what a level
 // holds for the same definition and lock: rules for merging, generators, their
 // texts. Layers remembered under another version are made anew.
-const planVersion = "5"
+const planVersion = "6"
 
 // node is one level to be made: a step of a chain with its cell, or its debug
 // part. Nodes form a tree, since every level stands on one other.
