@@ -327,7 +327,7 @@ func explainGone(err error) error {
 	// Where one mirror has other bytes and the next has none, the bytes are
 	// what there is to tell.
 	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fetch.ErrChecksum) {
-		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones", err)
+		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones; where locking takes it again, the archive lists what it does not have: name another", err)
 	}
 	return err
 }
