@@ -44,7 +44,9 @@ func TestJava(t *testing.T) {
 			}
 			allWell(t, langRun(t, layout, variant, work, "--", "/job/probe.jar", j.version, "/job/keys"))
 			if j.shared {
-				langRun(t, layout, "latest", "--entrypoint=/usr/bin/java", "--", "-Xshare:on", "-version")
+				sharesClasses(t, langRun(t, layout, "latest", sharing()...))
+			} else {
+				makeShared(t, layout)
 			}
 			out := langRun(t, layout, "debug", "--entrypoint=/usr/bin/jcmd", "--", "-l")
 			if !strings.Contains(out, "JCmd") {
@@ -55,19 +57,62 @@ func TestJava(t *testing.T) {
 	}
 }
 
+// sharing are arguments for langRun with which Java ends unless it has an archive
+// of shared classes that fits it, and says where it takes each class from.
+func sharing() []string {
+	return []string{"--entrypoint=/usr/bin/java", "--", "-Xshare:on", "-Xlog:class+load", "-version"}
+}
+
+// sharesClasses fails unless Java has said that it took classes from an archive.
+func sharesClasses(t *testing.T, out string) {
+	t.Helper()
+	shared := strings.Count(out, "source: shared objects file")
+	if !strings.Contains(out, "java.lang.Object source: shared objects file") || shared < 300 {
+		t.Errorf("%d classes come from the archive of shared classes; Java says\n%.2000s", shared, out)
+	}
+}
+
+// makeShared does what docs/guide.md says of an image whose package has no
+// archive of shared classes: Java makes one as an image is built on it. The
+// image itself must start without.
+func makeShared(t *testing.T, layout string) {
+	t.Helper()
+	out := langRun(t, layout, "latest", "--entrypoint=/usr/bin/java", "--", "-Xlog:class+load", "-version")
+	if !strings.Contains(out, "java.lang.Object source: jrt:/java.base") {
+		t.Errorf("without an archive Java says\n%.2000s", out)
+	}
+	dir := t.TempDir()
+	file := "FROM oci:" + layout + ":latest\nRUN [\"/usr/bin/java\", \"-Xshare:dump\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const name = "localhost/shared-classes:latest"
+	podman(t, all.dir, "build", "-q", "-t", name, dir)
+	args := sharing()
+	sharesClasses(t, podman(t, all.dir, append([]string{"run", "--rm", args[0], name}, args[2:]...)...))
+}
+
 // TestJavaEmulated runs Java for another architecture.
 func TestJavaEmulated(t *testing.T) {
 	testenv.E2E(t)
 	runs(t, "arm64")
-	native := langImages(t, "java", "java21", "--variant", "latest", "--variant", "nonroot", "--variant", "debug")
 	dist := langImages(t, "java-arm64", "java21", "--arch", "arm64", "--variant", "latest")
-	dir := langDir(t)
-	makeJar(t, filepath.Join(native, "java21-debian13"), dir, "debug")
-	langRun(t, filepath.Join(native, "java21-debian13"), "latest", mount(dir, "/job"), "--entrypoint=/usr/bin/jexec", "--", "/job/hello.jar")
-	out := langRun(t, filepath.Join(dist, "java21-debian13"), "latest-arm64", mount(dir, "/job"), "--", "/job/hello.jar")
+	out := langRun(t, filepath.Join(dist, "java21-debian13"), "latest-arm64", mount(helloJar(t), "/job"), "--", "/job/hello.jar")
 	if out != "hello from aarch64\n" {
 		t.Errorf("Java says %q", out)
 	}
+	sharesClasses(t, langRun(t, filepath.Join(dist, "java21-debian13"), "latest-arm64", sharing()...))
+}
+
+// helloJar makes a folder with hello.jar, which says what it runs on, and runs it
+// on this machine.
+func helloJar(t *testing.T) string {
+	t.Helper()
+	layout := filepath.Join(langImages(t, "java", "java21", "--variant", "latest", "--variant", "nonroot", "--variant", "debug"), "java21-debian13")
+	dir := langDir(t)
+	makeJar(t, layout, dir, "debug")
+	langRun(t, layout, "latest", mount(dir, "/job"), "--entrypoint=/usr/bin/jexec", "--", "/job/hello.jar")
+	return dir
 }
 
 // makeJar compiles the test's programs into probe.jar and hello.jar in dir.

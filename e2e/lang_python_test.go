@@ -74,13 +74,19 @@ func TestPythonEmulated(t *testing.T) {
 	testenv.E2E(t)
 	runs(t, "arm64")
 	dist := langImages(t, "python3-arm64", "python3", "--arch", "arm64", "--variant", "latest")
-	out := langRun(t, filepath.Join(dist, "python3-debian13"), "latest-arm64", "--", "-c", `
-import ctypes.util, platform, sqlite3, ssl
-print(platform.machine(), len(ssl.create_default_context().get_ca_certs()) > 100, sqlite3.connect(":memory:").execute("select 6*7").fetchone()[0],
-      ctypes.util.find_library("c"))`)
-	if out != "aarch64 True 42 libc.so.6\n" {
+	if out := pythonSays(t, filepath.Join(dist, "python3-debian13"), "latest-arm64"); out != "aarch64 8 little True 42 libc.so.6\n" {
 		t.Errorf("Python says %q", out)
 	}
+}
+
+// pythonSays is what Python in an image says of the machine, authorities,
+// databases and libraries.
+func pythonSays(t *testing.T, layout, tag string) string {
+	t.Helper()
+	return langRun(t, layout, tag, "--", "-c", `
+import ctypes.util, platform, sqlite3, ssl, struct, sys
+print(platform.machine(), struct.calcsize("P"), sys.byteorder, len(ssl.create_default_context().get_ca_certs()) > 100,
+      sqlite3.connect(":memory:").execute("select 6*7").fetchone()[0], ctypes.util.find_library("c"))`)
 }
 
 // writeZip writes an archive of a few files.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"distroless/internal/debian/archive"
 	"distroless/internal/debian/archivetest"
 	"distroless/internal/debian/deb822"
+	"distroless/internal/debian/version"
 	"distroless/internal/fetch"
 	"distroless/internal/oci/layer"
 	"distroless/internal/oci/layout"
@@ -60,7 +62,11 @@ func suiteRoot(suite string) string {
 	return "/debian/"
 }
 
-var suites = []string{"trixie-security", "trixie-updates", "trixie"}
+var suites = suitesOf("trixie")
+
+func suitesOf(codename string) []string {
+	return []string{codename + "-security", codename + "-updates", codename}
+}
 
 // staleness is an index that is not the one its Release lists.
 type staleness struct{ suite, want, got string }
@@ -161,8 +167,8 @@ func TestUnprovenArchitectures(t *testing.T) {
 	}
 }
 
-// TestOtherArchitectures builds the images for the architectures that the
-// archive reached here does not prove, and runs them under emulation.
+// TestOtherArchitectures builds images for the architectures that the archive
+// reached here does not prove, and runs them under emulation.
 //
 // It proves nothing of where the packages come from: they are those of the
 // archive's unverified indices, put into an archive that the test signs with a
@@ -173,53 +179,129 @@ func TestOtherArchitectures(t *testing.T) {
 		runs(t, arch)
 	}
 	began := time.Now()
-	repo := resigned(t)
+	repo, keys := resigned(t)
 	t.Logf("signed an archive of our own over Debian's packages in %.1f s", time.Since(began).Seconds())
 	began = time.Now()
 	dist := filepath.Join(all.dir, "other")
-	made := buildFrom(t, repo, dist)
-	t.Logf("built for %s in %.1f s", strings.Join(others, ", "), time.Since(began).Seconds())
-	for _, arch := range made {
-		t.Run(arch, func(t *testing.T) {
+	failed := buildFrom(t, repo, keys, dist)
+	t.Logf("built %d cells in %.1f s", len(keys), time.Since(began).Seconds())
+	for _, arch := range others {
+		i := slices.IndexFunc(keys, func(k lock.Key) bool { return k.Arch == arch })
+		if i < 0 || failed[arch] {
+			continue // an error already
+		}
+		distro := keys[i].Distro
+		t.Run(distro+"/"+arch, func(t *testing.T) {
 			began := time.Now()
 			bin := compile(t, arch)
 			t.Logf("compiled in %.1f s", time.Since(began).Seconds())
-			tryAll(t, dist, "debian13", arch, bin, []string{"static", "cc"})
+			tryAll(t, dist, distro, arch, bin, []string{"static", "cc"})
+			for _, name := range further()[arch] {
+				t.Run(name, func(t *testing.T) { tryRuntime(t, filepath.Join(dist, name+"-"+distro), arch) })
+			}
 		})
 	}
 }
 
-// resigned makes an archive of the packages that the images need.
-func resigned(t *testing.T) *archivetest.Repo {
+// further are run-times that are run for an architecture besides programs in C.
+func further() map[string][]string {
+	return map[string][]string{"armhf": {"python3"}, "s390x": {"python3"}, "riscv64": {"java21"}}
+}
+
+// tryRuntime runs Python or Java for an architecture under emulation.
+func tryRuntime(t *testing.T, layout, arch string) {
+	p := platforms()[arch]
+	tag := "latest-" + p.goarch
+	if strings.HasPrefix(filepath.Base(layout), "python3") {
+		want := map[string]string{"armhf": "armv7l 4 little", "s390x": "s390x 8 big"}[arch]
+		if out := pythonSays(t, layout, tag); out != want+" True 42 libc.so.6\n" {
+			t.Errorf("Python says %q, want %s", out, want)
+		}
+		return
+	}
+	if out := langRun(t, layout, tag, mount(helloJar(t), "/job"), "--", "/job/hello.jar"); out != "hello from "+p.goarch+"\n" {
+		t.Errorf("Java says %q", out)
+	}
+}
+
+// resigned makes an archive of the packages that the images need, and lists the
+// cells that can be built from it: of the newest release of which the archive
+// still has every package of an architecture.
+func resigned(t *testing.T) (*archivetest.Repo, []lock.Key) {
 	m := must(t, all.mirror)
-	l, err := lock.Read(must(t, all.images).lock)
+	repo := archivetest.New(t, archivetest.Options{})
+	var keys []lock.Key
+	seen := map[string]bool{}
+	for _, arch := range others {
+		images := append(slices.Clone(names), further()[arch]...)
+		for _, release := range []struct{ distro, codename string }{{"debian13", "trixie"}, {"debian12", "bookworm"}} {
+			list, missing := m.newest(t, release.codename, arch, neededBy(t, images, release.distro))
+			if missing != "" {
+				t.Logf("%s %s: the archive no longer has %s", release.distro, arch, missing)
+				continue
+			}
+			for _, suite := range suitesOf(release.codename) {
+				if !seen[suite] {
+					seen[suite] = true
+					repo.Add(suite)
+				}
+			}
+			for _, p := range list {
+				if id := p.Get("Filename"); !seen[id] {
+					seen[id] = true
+					repo.AddFile(p.Get("Suite"), filepath.Join(m.dir, filepath.FromSlash(suiteRoot(p.Get("Suite"))+id)), text(p))
+				}
+			}
+			for _, name := range images {
+				keys = append(keys, lock.Key{Image: name, Distro: release.distro, Arch: arch})
+			}
+			break
+		}
+		if !slices.ContainsFunc(keys, func(k lock.Key) bool { return k.Arch == arch }) {
+			t.Errorf("%s: of no release the archive has all packages", arch)
+		}
+	}
+	return repo, keys
+}
+
+// neededBy are the packages of images, by name, as they are for an architecture
+// that the archive proves.
+func neededBy(t *testing.T, images []string, distro string) map[string]string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "lock.json")
+	args := append([]string{"lock", "--distro", distro, "--arch", "arm64", "--lock", file, "--cache", filepath.Join(all.cache, "cache")}, images...)
+	if o := (&run{dir: all.dir, args: append(args, must(t, all.mirror).args()...)}).start().wait(); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	l, err := lock.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	needed := l.Versions("debian13", "arm64") // the same ones, by name
-	repo := archivetest.New(t, archivetest.Options{})
-	seen := map[string]bool{}
-	for _, suite := range suites {
-		repo.Add(suite)
-		for _, arch := range others {
-			for _, p := range m.paragraphs(t, suite, arch, needed) {
-				id := p.Get("Package") + " " + p.Get("Version") + " " + p.Get("Architecture")
-				if seen[id] {
-					continue
-				}
-				seen[id] = true
-				data := m.file(t, suiteRoot(suite)+p.Get("Filename"))
-				sum := sha256.Sum256(data)
-				if data == nil || hex.EncodeToString(sum[:]) != p.Get("SHA256") {
-					t.Logf("%s of %s: the archive no longer has it", id, suite)
-					continue
-				}
-				file := filepath.Join(m.dir, filepath.FromSlash(suiteRoot(suite)+p.Get("Filename")))
-				repo.AddFile(suite, file, text(p))
+	return l.Versions(distro, "arm64")
+}
+
+// newest returns the newest paragraph of each package in the suites of a
+// release, with the suite as a field, and fetches the packages; missing is one
+// that is not there.
+func (m *mirror) newest(t *testing.T, codename, arch string, needed map[string]string) (list []deb822.Paragraph, missing string) {
+	best := map[string]deb822.Paragraph{}
+	for _, suite := range suitesOf(codename) {
+		for _, p := range m.paragraphs(t, suite, arch, needed) {
+			name := p.Get("Package")
+			if old := best[name]; old == nil || version.Compare(p.Get("Version"), old.Get("Version")) > 0 {
+				best[name] = append(p, deb822.Field{Name: "Suite", Value: suite})
 			}
 		}
 	}
-	return repo
+	for _, name := range slices.Sorted(maps.Keys(best)) {
+		p := best[name]
+		sum := sha256.Sum256(m.file(t, suiteRoot(p.Get("Suite"))+p.Get("Filename")))
+		if hex.EncodeToString(sum[:]) != p.Get("SHA256") {
+			return nil, name + " " + p.Get("Version")
+		}
+		list = append(list, p)
+	}
+	return list, ""
 }
 
 // paragraphs returns the entries of some packages in an index, which nobody
@@ -259,10 +341,10 @@ func text(p deb822.Paragraph) string {
 	return b.String()
 }
 
-// buildFrom builds static, base and cc for the other architectures with the
-// program's own library, which trusts the test's key. The program itself has
-// no setting for that. It returns the architectures that were made.
-func buildFrom(t *testing.T, repo *archivetest.Repo, dist string) []string {
+// buildFrom builds cells with the program's own library, which trusts the test's
+// key. The program itself has no setting for that. It returns the architectures
+// of which something could not be made.
+func buildFrom(t *testing.T, repo *archivetest.Repo, keys []lock.Key, dist string) map[string]bool {
 	t.Helper()
 	cat, err := build.LoadCatalog(catalog.Files)
 	if err != nil {
@@ -284,27 +366,21 @@ func buildFrom(t *testing.T, repo *archivetest.Repo, dist string) []string {
 		},
 		Keyring: func(string) (*archive.Keyring, error) { return archive.ParseKeyring(repo.Keyring()) },
 	})
-	var keys []lock.Key
-	for _, name := range names {
-		for _, arch := range others {
-			keys = append(keys, lock.Key{Image: name, Distro: "debian13", Arch: arch})
-		}
-	}
 	ctx := t.Context()
 	_, failed := b.Resolve(ctx, keys, build.Missing)
-	good := slices.DeleteFunc(keys, func(k lock.Key) bool {
+	good := slices.DeleteFunc(slices.Clone(keys), func(k lock.Key) bool {
 		return slices.ContainsFunc(failed, func(e *build.CellError) bool { return e.Key == k })
 	})
 	made, more := b.Images(ctx, good, nil, spec.Variants())
-	archs := slices.Clone(others)
+	bad := map[string]bool{}
 	for _, e := range append(failed, more...) {
 		t.Error(e)
-		archs = slices.DeleteFunc(archs, func(a string) bool { return a == e.Key.Arch })
+		bad[e.Key.Arch] = true
 	}
 	for _, m := range made {
 		if err := layout.Write(ctx, filepath.Join(dist, m.Reference()), m.Layout()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return archs
+	return bad
 }

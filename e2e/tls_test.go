@@ -43,6 +43,8 @@ func clients() []client {
 	list := []client{
 		{"Go", "static", "debian13", entry("/probe/fetch"), "certificate signed by unknown authority"},
 		{"Python", "python3", "debian13", entry("/usr/bin/python3", "/probe/fetch.py"), "CERTIFICATE_VERIFY_FAILED"},
+		{"Python 2.7", "python2.7", "debian11", entry("/usr/bin/python", "/probe/fetch27.py"), "CERTIFICATE_VERIFY_FAILED"},
+		{"nodejs as it is", "nodejs", "debian13", entry("/nodejs/bin/node", "/probe/fetch.js"), "unable to"},
 		{"nodejs 20 of Debian", "nodejs20", "debian13", entry("/usr/bin/node", "/probe/fetch.js"), "unable to"},
 		{"nodejs 22, --use-openssl-ca", "nodejs22", "debian13", entry("/nodejs/bin/node", "--use-openssl-ca", "/probe/fetch.js"), "unable to"},
 		{"nodejs 22, NODE_EXTRA_CA_CERTS", "nodejs22", "debian13",
@@ -109,7 +111,7 @@ func certified(t *testing.T, c client, authority []byte) (plain, own string) {
 func tlsProbes(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"fetch.py", "fetch.js"} {
+	for _, name := range []string{"fetch.py", "fetch27.py", "fetch.js"} {
 		copyFile(t, filepath.Join("testdata", "tls", name), filepath.Join(dir, name))
 	}
 	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "fetch"), "./testdata/tls")

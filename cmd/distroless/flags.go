@@ -281,6 +281,9 @@ func cells(se *session, name, distro string, archs []string) (keys []lock.Key, m
 	for _, a := range archs {
 		if !slices.Contains(offered, a) {
 			missing = fmt.Errorf("image %s: %s is not built for %s, only for %s", name, distro, a, strings.Join(offered, ", "))
+			if others := se.catalog.Relatives(name, distro, a, false); len(others) > 0 {
+				missing = fmt.Errorf("%w; %s is", missing, strings.Join(others, " or "))
+			}
 			continue
 		}
 		keys = append(keys, lock.Key{Image: name, Distro: distro, Arch: a})

@@ -287,6 +287,27 @@ func archs(chain []*step, d *spec.Distro) ([]string, error) {
 	return d.Archs(), nil
 }
 
+// Relatives lists the images whose names differ from name's in the version at
+// the end alone, sorted, that are built for a distro and an architecture, by
+// Debian's name. debianOnly leaves out those with anything that is not Debian's.
+func (c *Catalog) Relatives(name, distro, arch string, debianOnly bool) []string {
+	family := func(s string) string { return strings.TrimRight(s, "0123456789.") }
+	var out []string
+	for _, other := range c.Names() {
+		if other == name || family(other) != family(name) {
+			continue
+		}
+		chain, err := c.chain(other, distro)
+		if err != nil || debianOnly && slices.ContainsFunc(chain, func(s *step) bool { return len(s.Sect.Upstream) > 0 }) {
+			continue // not for this distro
+		}
+		if built, err := archs(chain, c.Distros.Distros[distro]); err == nil && slices.Contains(built, arch) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
 // DistroNames lists the distros, sorted.
 func (c *Catalog) DistroNames() []string { return slices.Sorted(maps.Keys(c.Distros.Distros)) }
 

@@ -33,6 +33,7 @@ type run struct {
 	debs     map[string]*debState       // by the .deb's sha256
 	holds    map[string]string          // a file's digest to the .deb that holds it
 	contents map[string]rootfs.Contents // files' bytes in memory, by .deb; "" are the generated ones
+	upstream map[string]*node           // large files that are not Debian's, and are no longer in memory, by digest: whose they are
 }
 
 // debState is one .deb of the run.
@@ -52,7 +53,7 @@ func newDebState(p lock.Package, wanted func(string) bool) *debState {
 func (b *Builder) newRun() *run {
 	return &run{
 		b: b, lock: b.Lock, sem: make(chan struct{}, b.jobs()), byID: map[string]*node{},
-		debs: map[string]*debState{}, holds: map[string]string{}, contents: map[string]rootfs.Contents{"": {}},
+		debs: map[string]*debState{}, holds: map[string]string{}, contents: map[string]rootfs.Contents{"": {}}, upstream: map[string]*node{},
 	}
 }
 
@@ -229,10 +230,13 @@ func (r *run) read(ctx context.Context, e *rootfs.Entry) ([]byte, error) {
 	}
 	holder := r.holds[e.Digest]
 	data, ok := r.contents[holder][e.Digest]
-	d := r.debs[holder]
+	d, n := r.debs[holder], r.upstream[e.Digest]
 	r.mu.Unlock()
 	if ok {
 		return data, nil
+	}
+	if n != nil {
+		return r.readUpstream(ctx, n, e)
 	}
 	if d == nil {
 		return nil, fmt.Errorf("read %s of %s: no package of the image holds sha256 %s: %w", e.Path, e.Owner, e.Digest, fs.ErrNotExist)
@@ -262,9 +266,9 @@ func (r *run) keep(c map[string][]byte) {
 	}
 }
 
-// release frees the bytes of a level's large packages once its layers are
-// written. Small ones stay: other levels of the run have them too, debug levels
-// above all.
+// release frees the bytes of a level's large packages, and of its large files
+// that are not Debian's, once its layers are written. Small ones stay: other
+// levels of the run have them too, debug levels above all.
 func (r *run) release(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -272,6 +276,15 @@ func (r *run) release(n *node) {
 		if p.Size > largeDeb {
 			delete(r.contents, p.SHA256)
 		}
+	}
+	if lv := n.levelOnce.value; lv != nil && !n.debug && len(n.cell.Upstream) > 0 {
+		for digest, data := range lv.Bytes {
+			if len(data) > largeDeb {
+				delete(r.contents[""], digest)
+				r.upstream[digest] = n
+			}
+		}
+		lv.Bytes = nil
 	}
 }
 
@@ -314,7 +327,7 @@ func explainGone(err error) error {
 	// Where one mirror has other bytes and the next has none, the bytes are
 	// what there is to tell.
 	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fetch.ErrChecksum) {
-		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones", err)
+		return fmt.Errorf("%w: the archive no longer has this version: run \"distroless lock\" to take the newest, or name a mirror that keeps old ones; where locking takes it again, the archive lists what it does not have: name another", err)
 	}
 	return err
 }

@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"distroless/catalog"
 	"distroless/internal/build"
@@ -161,33 +165,40 @@ distros: {debian13: {}}
 	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("without a password: %v, want an error with 401", err)
 	}
-	auth, err := archive.ReadAuth(os.DirFS(t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	// Without "http://" a password is for https alone: apt_auth.conf(5).
-	auth.AddNetrc([]byte("machine http://127.0.0.1 login team password secret\n"))
+	const machine = "machine http://127.0.0.1 login team password secret\n"
+	read := func(files fstest.MapFS) *archive.Auth {
+		auth, err := archive.ReadAuth(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return auth
+	}
+	auth := read(nil)
+	auth.AddNetrc([]byte(machine))
 	f := newElsewhere(t)
 	f.fetch.Credentials = auth.Lookup
 	f.write(t, map[string]string{"image.yaml": image, "corp.asc": string(archivetest.New(t, archivetest.Options{}).Keyring())})
 	if _, _, err := f.make(name); err == nil || !strings.Contains(err.Error(), "archive corp") {
 		t.Errorf("with another key: %v, want an error that names the archive", err)
 	}
-	g := newElsewhere(t)
-	g.fetch.Credentials = auth.Lookup
-	g.write(t, map[string]string{"image.yaml": image, "corp.asc": string(corp.Keyring())})
-	m, cell, err := g.make(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := paths(t, m)["/usr/share/corp-tool/version"]; got != "0644 1.5" {
-		t.Errorf("the image has %q, want the repository's file", got)
-	}
-	if len(cell.Packages) != 1 || cell.Packages[0].Suite != "corp" || cell.Archive[len(cell.Archive)-1].Suite != "corp" {
-		t.Errorf("the lock says %+v of %+v, want the package and the state of archive corp", cell.Packages, cell.Archive)
-	}
-	if bytes.Contains(g.lock.Bytes(), []byte(guarded.URL)) {
-		t.Error("the lock holds the repository's address: it belongs to the definition")
+	for where, auth := range map[string]*archive.Auth{"~/.netrc": auth, "auth.conf": read(fstest.MapFS{"etc/apt/auth.conf.d/corp.conf": {Data: []byte(machine)}})} {
+		g := newElsewhere(t)
+		g.fetch.Credentials = auth.Lookup
+		g.write(t, map[string]string{"image.yaml": image, "corp.asc": string(corp.Keyring())})
+		m, cell, err := g.make(name)
+		if err != nil {
+			t.Fatalf("with a password in %s: %v", where, err)
+		}
+		if got := paths(t, m)["/usr/share/corp-tool/version"]; got != "0644 1.5" {
+			t.Errorf("the image has %q, want the repository's file", got)
+		}
+		if len(cell.Packages) != 1 || cell.Packages[0].Suite != "corp" || cell.Archive[len(cell.Archive)-1].Suite != "corp" {
+			t.Errorf("the lock says %+v of %+v, want the package and the state of archive corp", cell.Packages, cell.Archive)
+		}
+		if bytes.Contains(g.lock.Bytes(), []byte(guarded.URL)) {
+			t.Error("the lock holds the repository's address: it belongs to the definition")
+		}
 	}
 }
 
@@ -317,7 +328,131 @@ func TestNpmNoRegistry(t *testing.T) {
 	t.Setenv("npm_config_registry", "")
 	e := newElsewhere(t)
 	name := e.write(t, map[string]string{"image.yaml": toolImage})
-	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "set one with `registry`") {
+	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "set one with NPM_CONFIG_REGISTRY") {
 		t.Errorf("no registry: %v, want the mend", err)
+	}
+	e.write(t, map[string]string{"tool20.yaml": "name: tool20\nfrom: static\ndistros: {debian13: {}}\n"})
+	if _, err := e.catalog.Add(filepath.Join(e.dir, "tool20.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.make(name); err == nil || !strings.Contains(err.Error(), "; or build tool20, which needs none") {
+		t.Errorf("no registry: %v, want the image that needs none", err)
+	}
+}
+
+// tarball is a .tar.gz with one file, some/tool.
+func tarball(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	tw := tar.NewWriter(z)
+	if err := tw.WriteHeader(&tar.Header{Name: "some/tool", Mode: 0o755, Size: int64(len(text))}); err != nil {
+		t.Fatal(err)
+	}
+	tw.Write([]byte(text))
+	tw.Close()
+	z.Close()
+	return b.Bytes()
+}
+
+// A tarball by address is what the definition's digest says, or else what it was
+// when it was locked: whoever has the server can put nothing else into an image.
+func TestTarball(t *testing.T) {
+	body := tarball(t, "first")
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/tool-1.2.tar.gz" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(body)
+	}))
+	defer s.Close()
+	definition := func(digest string) map[string]string {
+		return map[string]string{"image.yaml": fmt.Sprintf(`name: tool
+from: static
+version: tool
+upstream:
+  - name: tool
+    url: %s/tool-{version}.tar.gz
+    version: "1.2"
+    %s
+    paths: {some/tool: /opt/tool}
+    purl: pkg:generic/tool@{version}
+distros: {debian13: {}}
+`, s.URL, digest)}
+	}
+	sum := sha256.Sum256(body)
+	right := hex.EncodeToString(sum[:])
+	for _, digest := range []string{"sha256: " + right, ""} {
+		e := newElsewhere(t)
+		name := e.write(t, definition(digest))
+		m, cell, err := e.make(name)
+		if err != nil {
+			t.Fatalf("%q: %v", digest, err)
+		}
+		if got := paths(t, m); got["/opt/tool"] != "0755 first" || len(got) != 1 {
+			t.Errorf("%q: the layer has %q, want the one file", digest, got)
+		}
+		if u := cell.Upstream[0]; u.SHA256 != right || u.Size != int64(len(body)) || u.Purl != "pkg:generic/tool@1.2" {
+			t.Errorf("%q: locked %+v", digest, u)
+		}
+	}
+	wrong := newElsewhere(t)
+	name := wrong.write(t, definition("sha256: "+strings.Repeat("0", 64)))
+	if _, _, err := wrong.make(name); err == nil || !strings.Contains(err.Error(), right) || !strings.Contains(err.Error(), "the definition says 000") {
+		t.Errorf("another digest in the definition: %v, want both digests", err)
+	}
+	locked := newElsewhere(t)
+	name = locked.write(t, definition(""))
+	key := lock.Key{Image: name, Distro: "debian13", Arch: "amd64"}
+	if _, failed := locked.Resolve(t.Context(), []lock.Key{key}, build.Missing); len(failed) > 0 {
+		t.Fatal(failed[0])
+	}
+	body = tarball(t, "other")
+	locked.dropCache(t)
+	if _, failed := locked.Images(t.Context(), []lock.Key{key}, nil, []string{"latest"}); len(failed) != 1 || !errors.Is(failed[0], fetch.ErrChecksum) {
+		t.Errorf("a server that has changed: %v, want a checksum mismatch", failed)
+	}
+}
+
+// dropCache removes what has been downloaded.
+func (e *elsewhere) dropCache(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(e.Cache.Dir(), "sha256")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(e.Cache.Dir(), "sha256"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The bytes of a large file that is not Debian's are not kept in memory once its
+// level is written; a level above that copies it must get them all the same.
+func TestLargeTarball(t *testing.T) {
+	big := strings.Repeat("large ", 2<<20)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(tarball(t, big)) }))
+	defer s.Close()
+	corp := archivetest.New(t, archivetest.Options{})
+	corp.Add("stable", archivetest.Package{Name: "copier", Arch: "amd64", Scripts: map[string]string{"postinst": "#!/bin/sh\nset -e\ncp /opt/tool /opt/copy\n"}})
+	e := newElsewhere(t)
+	e.write(t, map[string]string{"image.yaml": fmt.Sprintf(`name: tool
+from: static
+upstream:
+  - {name: tool, url: "%s/tool.tar", version: "1", paths: {some/tool: /opt/tool}, purl: pkg:generic/tool@1}
+distros: {debian13: {}}
+`, s.URL)})
+	name := e.write(t, map[string]string{"corp.asc": string(corp.Keyring()), "image.yaml": fmt.Sprintf(`name: copy
+from: tool
+packages: [copier]
+archives: [{name: corp, urls: [%q], suite: stable, key: corp.asc}]
+distros: {debian13: {}}
+`, corp.URL())})
+	e.Builder.Jobs = 1
+	m, cell, err := e.make(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := paths(t, m)["/opt/copy"]; got != "0755 "+strings.TrimSpace(big) {
+		t.Errorf("the copy has %d bytes, want %d; %d packages", len(got), len(big), len(cell.Packages))
 	}
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -233,20 +234,27 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	go func() { errs <- r.readAll(ctx, light) }()
 	// A level with a large package has it to itself, so that no two are in
 	// memory together; a lower one comes first, since the others need its tree.
+	// What stands on one waits for it: to ask for its tree would read it early.
+	written := map[*node]chan struct{}{}
+	for _, n := range heavy {
+		written[n] = make(chan struct{})
+	}
 	go func() {
 		for _, n := range heavy {
-			_, err := r.listings(ctx, n)
-			if err == nil && slices.Contains(missing, n) {
-				_, err = r.layers(ctx, n)
-			}
-			errs <- err
+			errs <- r.makeHeavy(ctx, n, slices.Contains(missing, n))
+			close(written[n])
 		}
 	}()
 	for _, n := range missing {
 		go func() {
-			if slices.Contains(heavy, n) {
+			if written[n] != nil {
 				errs <- nil // made above
 				return
+			}
+			for at := n.lower; at != nil; at = at.lower {
+				if written[at] != nil {
+					<-written[at] // which ends soon once ctx has
+				}
 			}
 			_, err := r.layers(ctx, n)
 			errs <- err
@@ -262,12 +270,27 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	return first
 }
 
+// makeHeavy makes the layers of a level with a large package or archive, or its
+// tree alone, and frees what was read for it.
+func (r *run) makeHeavy(ctx context.Context, n *node, missing bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if missing {
+		_, err := r.layers(ctx, n)
+		return err
+	}
+	_, err := r.level(ctx, n)
+	r.release(n)
+	return err
+}
+
 // largeDeb is the size in bytes from which a .deb is not held in memory whole,
 // and its level is made on its own.
 const largeDeb = 8 << 20
 
-// byWeight divides levels into those with a large package, the lowest first,
-// and the others.
+// byWeight divides levels into those with a large package or archive, the
+// lowest first, and the others.
 func byWeight(nodes []*node) (heavy, light []*node) {
 	depth := func(n *node) (d int) {
 		for ; n.lower != nil; n = n.lower {
@@ -276,13 +299,14 @@ func byWeight(nodes []*node) (heavy, light []*node) {
 		return d
 	}
 	for _, n := range nodes {
-		if slices.ContainsFunc(n.packages(), func(p lock.Package) bool { return p.Size > largeDeb }) {
+		if slices.ContainsFunc(n.packages(), func(p lock.Package) bool { return p.Size > largeDeb }) ||
+			!n.debug && slices.ContainsFunc(n.cell.Upstream, func(u lock.Upstream) bool { return u.Size > largeDeb }) {
 			heavy = append(heavy, n)
 		} else {
 			light = append(light, n)
 		}
 	}
-	slices.SortFunc(heavy, func(a, b *node) int { return depth(a) - depth(b) })
+	slices.SortFunc(heavy, func(a, b *node) int { return cmp.Or(depth(a)-depth(b), strings.Compare(a.id, b.id)) })
 	return heavy, light
 }
 
@@ -332,6 +356,7 @@ func (r *run) releaseAll() {
 	clear(r.holds)
 	clear(r.debs)
 	clear(r.byID)
+	clear(r.upstream)
 }
 
 func isDebug(variant string) bool { return strings.HasPrefix(variant, "debug") }

@@ -80,6 +80,18 @@ func (b *Builder) pool(ctx context.Context, d *spec.Distro, arch string, extra [
 	})
 }
 
+// dropPools forgets what the archive offers for an architecture once its cells
+// are resolved: some 100 MB each.
+func (b *Builder) dropPools(distro, arch string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key := range b.pools {
+		if of := distro + "/" + arch; key == of || strings.HasPrefix(key, of+"/") {
+			delete(b.pools, key)
+		}
+	}
+}
+
 func (b *Builder) suitePackages(ctx context.Context, d *spec.Distro, s spec.Suite, arch string) ([]*index.Package, lock.Suite, error) {
 	r, err := b.release(ctx, d, s)
 	if err != nil {

@@ -74,6 +74,7 @@ func (b *Builder) Resolve(ctx context.Context, keys []lock.Key, mode Mode) ([]Ch
 	for i, g := range order {
 		eg.Go(func() error {
 			changes[i], failed[i] = b.resolveGroup(ctx, &mu, groups[g], mode)
+			b.dropPools(g.distro, g.arch)
 			return nil
 		})
 	}
@@ -177,7 +178,7 @@ func (b *Builder) resolveCell(ctx context.Context, mu *sync.Mutex, chain []*step
 		keep = old.Upstream
 	}
 	if c.New.Upstream, err = b.lockUpstream(ctx, s.Sect.Upstream, key.Arch, keep); err != nil {
-		return nil, err
+		return nil, b.withoutRegistry(err, key)
 	}
 	c.New.Layers = chooseLayers(s.Sect.Layers, c.New.Packages, old)
 	mu.Lock()

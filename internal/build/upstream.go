@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -48,6 +49,18 @@ func kept(keep []lock.Upstream, u spec.Upstream) *lock.Upstream {
 		}
 	}
 	return nil
+}
+
+// withoutRegistry names, where a machine knows no npm registry, the images of the
+// same family that need none.
+func (b *Builder) withoutRegistry(err error, key lock.Key) error {
+	if !errors.Is(err, upstream.ErrNoRegistry) {
+		return err
+	}
+	if others := b.Catalog.Relatives(key.Image, key.Distro, key.Arch, true); len(others) > 0 {
+		return fmt.Errorf("%w; or build %s, which needs none", err, strings.Join(others, " or "))
+	}
+	return err
 }
 
 func (b *Builder) lockOne(ctx context.Context, u spec.Upstream) (*lock.Upstream, error) {
@@ -175,4 +188,19 @@ func (r *run) upstreamContents(ctx context.Context, n *node) ([]rootfs.Content, 
 		return err
 	})
 	return out, err
+}
+
+// readUpstream returns the bytes of a level's file that is not Debian's, from
+// its archive, once they are no longer in memory.
+func (r *run) readUpstream(ctx context.Context, n *node, e *rootfs.Entry) ([]byte, error) {
+	list, err := r.upstreamContents(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if sum := sha256.Sum256(c.Bytes); hex.EncodeToString(sum[:]) == e.Digest {
+			return c.Bytes, nil
+		}
+	}
+	return nil, fmt.Errorf("read %s of %s: its archive no longer holds sha256 %s: remove the cache and build again", e.Path, e.Owner, e.Digest)
 }

@@ -34,8 +34,9 @@ func (r *run) nameVersion(s *image.Settings, chain []*step, key lock.Key) error 
 	return nil
 }
 
-// imageVersion is the upstream version of the package that the nearest
-// definition of a chain names for it, "" where none does.
+// imageVersion is the upstream version of the package, or of the archive that is
+// not Debian's, that the nearest definition of a chain names for it, "" where
+// none does.
 func (r *run) imageVersion(chain []*step, key lock.Key) (string, error) {
 	name := ""
 	for _, st := range chain {
@@ -51,6 +52,11 @@ func (r *run) imageVersion(chain []*step, key lock.Key) (string, error) {
 		for i := range cell.Packages {
 			if cell.Packages[i].Name == name {
 				return upstreamVersion(cell.Packages[i].Version)
+			}
+		}
+		for i := range cell.Upstream {
+			if cell.Upstream[i].Name == name {
+				return cell.Upstream[i].Version, nil
 			}
 		}
 	}

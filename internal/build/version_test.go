@@ -32,7 +32,7 @@ func TestUpstreamVersion(t *testing.T) {
 func TestNameVersion(t *testing.T) {
 	key := lock.Key{Image: "app", Distro: "debian13", Arch: "arm64"}
 	r := &run{lock: &lock.Lock{Cells: map[lock.Key]*lock.Cell{
-		{Image: "jre", Distro: "debian13", Arch: "arm64"}: {Packages: []lock.Package{{Name: "openjdk", Version: "21.0.1+2-1"}}},
+		{Image: "jre", Distro: "debian13", Arch: "arm64"}: {Packages: []lock.Package{{Name: "openjdk", Version: "21.0.1+2-1"}}, Upstream: []lock.Upstream{{Name: "engine", Version: "21.0.1"}}},
 		key: {},
 	}}}
 	chain := func(version string) []*step {
@@ -43,6 +43,7 @@ func TestNameVersion(t *testing.T) {
 	}
 	for _, c := range []struct{ version, value, want, fault string }{
 		{"openjdk", "/java-${version}-${arch}", "/java-21.0.1-arm64", ""},
+		{"engine", "${version}", "21.0.1", ""},
 		{"", "${arch}", "arm64", ""},
 		{"", "${version}", "", "no `version`"},
 		{"node", "x", "", "package node is not in the image"},

@@ -121,9 +121,13 @@ func (r *Registry) URL(p string) (string, error) {
 	return base + p, err
 }
 
+// ErrNoRegistry is in errors where neither the definition nor the machine names
+// an npm registry.
+var ErrNoRegistry = errors.New("no npm registry is known: set one with NPM_CONFIG_REGISTRY, npm config set registry, or `registry` in the definition")
+
 func (r *Registry) base() (string, error) {
 	if r.Address == "" {
-		return "", errors.New("no registry is known: set one with `registry` in the definition, NPM_CONFIG_REGISTRY, or npm config set registry")
+		return "", ErrNoRegistry
 	}
 	u, err := url.Parse(r.Address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {

@@ -82,6 +82,12 @@ def _():
         ctypes.CDLL(found)
 
 
+@check("local modules")
+def _():
+    at = "/usr/local/lib/python%d.%d/dist-packages" % sys.version_info[:2]
+    expect((os.path.isdir(at), at in sys.path), (True, True))
+
+
 @check("ssl")
 def _():
     import ssl

@@ -16,7 +16,7 @@ import (
 // default level.
 type Compression struct {
 	Kind  string // "gzip" (also when empty), "zstd" or "none"
-	Level int    // 0 is the default: gzip 6, zstd 3
+	Level int    // 0 is the default: gzip 6, zstd 19
 }
 
 // ParseCompression reads "gzip", "zstd", "none", or one of the first two with
@@ -58,10 +58,16 @@ func (c Compression) level() int {
 	case c.Level != 0:
 		return c.Level
 	case c.kind() == "zstd":
-		return 3
+		return 19
 	}
 	return 6
 }
+
+// encoder is the level of the module that a level of zstd's own means. It has
+// four: 1 and 2, 3 to 5, 6 to 9, 10 and more. The last is the default: whoever
+// asks for zstd wants small images, and a layer is compressed once. See
+// docs/performance.md for what each costs.
+func (c Compression) encoder() zstd.EncoderLevel { return zstd.EncoderLevelFromZstd(c.level()) }
 
 // MediaType of a layer compressed so, as the OCI image specification names it.
 func (c Compression) MediaType() string {
@@ -79,6 +85,9 @@ func (c Compression) MediaType() string {
 // numbers change with the module's version where its output changes; a test
 // over fixed input finds that.
 func (c Compression) version() string {
+	if c.kind() == "zstd" {
+		return fmt.Sprintf("zstd %s version 2", c.encoder())
+	}
 	return fmt.Sprintf("%s level %d version 2 parallel over %d", c.kind(), c.level(), parallelOver)
 }
 
@@ -94,7 +103,7 @@ const (
 func (c Compression) writer(w io.Writer, size int64) (io.WriteCloser, error) {
 	switch c.kind() {
 	case "zstd":
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level())), zstd.WithEncoderConcurrency(2))
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(c.encoder()), zstd.WithEncoderConcurrency(2))
 	case "none":
 		return nopCloser{w}, nil
 	}

@@ -205,7 +205,8 @@ func TestGolden(t *testing.T) {
 		{"none", "", "sha256:a3ace76279ea6ffe6481bf2809650acb86b43bcaf839ad6a80d5c3d4d90ff70c"},
 		{"gzip", "+gzip", "sha256:42ee4a82101350bd2e37e05506f95760ad10fe04e3bed46ceffc0dc0754e08e4"},
 		{"gzip:9", "+gzip", "sha256:a09fa75154e4e2dcbb77340e8dee33318ba15b179d54e21e35ae938a30b73836"},
-		{"zstd", "+zstd", "sha256:614619d6c43efa28338cd15934e9a00011c4a821132b9e70f114f6ee6b9ad020"},
+		{"zstd", "+zstd", "sha256:ab1f9e84cb9ca1698e35e53941c90267bdca5755f856e92c8804c9068215054c"},
+		{"zstd:3", "+zstd", "sha256:614619d6c43efa28338cd15934e9a00011c4a821132b9e70f114f6ee6b9ad020"},
 		{"zstd:19", "+zstd", "sha256:ab1f9e84cb9ca1698e35e53941c90267bdca5755f856e92c8804c9068215054c"},
 	} {
 		data, blob := write(t, sample(), tt.compression)

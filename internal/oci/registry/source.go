@@ -197,19 +197,26 @@ func (r *reader) blob(d v1.Descriptor, open func(v1.Descriptor) (*Blob, error)) 
 }
 
 // annotations reads of an image, given with all below it, the version of its
-// runtime and the names of the repositories of images that it stands on.
+// runtime and the names of the repositories of images that it stands on. The
+// version is empty where architectures differ in it: upstream and Debian may
+// have a release for one of them earlier, and a tag must not say what is not so.
 func annotations(all []*Manifest) (v string, from []string) {
 	seen := map[string]bool{}
+	differ := false
 	for i := len(all) - 1; i >= 0; i-- { // the index is last and counts first
 		a := all[i].referrer.Annotations
 		if v == "" {
 			v = a[version]
 		}
+		differ = differ || a[version] != "" && a[version] != v
 		name, _, _ := strings.Cut(a[base], ":")
 		if name != "" && !strings.Contains(name, "/") && !seen[name] {
 			seen[name] = true
 			from = append(from, name)
 		}
+	}
+	if differ {
+		v = ""
 	}
 	return v, from
 }

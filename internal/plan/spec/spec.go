@@ -77,7 +77,7 @@ type Section struct {
 	User string `yaml:"user" json:"user,omitempty"`
 	// Labels of the image's config; they add to those of `from`.
 	Labels map[string]string `yaml:"labels" json:"labels,omitempty"`
-	// Version names the package whose upstream version is the image's: it
+	// Version names the package, or the entry of `upstream`, whose upstream version is the image's: it
 	// becomes the annotation org.opencontainers.image.version, and in values of
 	// `env` and `labels` stands wherever they say `${version}`. There
 	// `${arch}` is Debian's name of the architecture.

@@ -51,7 +51,10 @@ func Parse(r io.ReaderAt, size int64) (*Info, error) {
 			return nil, err
 		}
 	}
-	return &p.info, nil
+	// A copy: a pointer into the parser would keep r, and with it the bytes of
+	// the whole file, in memory for as long as the facts.
+	info := p.info
+	return &info, nil
 }
 
 // parser holds a file while it is read.

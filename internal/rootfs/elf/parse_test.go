@@ -7,8 +7,10 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func parse(b []byte) (*Info, error) { return Parse(bytes.NewReader(b), int64(len(b))) }
@@ -219,4 +221,50 @@ func BenchmarkParse(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// The facts of a file must not keep its bytes in memory: the facts of every
+// package are held for a whole run, and the bytes of one are 100 MB.
+func TestParseLetsGo(t *testing.T) {
+	gone := make(chan struct{})
+	facts := func() *Info {
+		r := &heldFile{data: selfBytes(t)}
+		runtime.AddCleanup(r, func(c chan struct{}) { close(c) }, gone)
+		info, err := Parse(r, int64(len(r.data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}()
+	for range 50 {
+		runtime.GC()
+		select {
+		case <-gone:
+			runtime.KeepAlive(facts)
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Errorf("the facts of an ELF file (%s) keep what they were read from", facts.Machine)
+}
+
+// heldFile is a file in memory.
+type heldFile struct{ data []byte }
+
+func (r *heldFile) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(r.data).ReadAt(p, off)
+}
+
+// selfBytes is the program that runs the test.
+func selfBytes(t *testing.T) []byte {
+	t.Helper()
+	name, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

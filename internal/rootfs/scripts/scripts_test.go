@@ -77,6 +77,7 @@ func TestRecognised(t *testing.T) {
 			dpkg-divert --package hello --add --no-rename --divert "/lib/$(uname -m)/x.usr-is-merged" "/lib/$(uname -m)/x"`,
 			"divert --package hello --add --rename --divert /bin/x.real /bin/x\n"},
 		{"mask", `(umask 077; touch /etc/x); touch /etc/y`, "touch /etc/x\nchmod 600 /etc/x\ntouch /etc/y\n"},
+		{"mask in a branch", `if ! [ -f /etc/x ]; then umask 066; touch /etc/x; umask 022; fi; touch /etc/y`, "touch /etc/x if [ ! -f /etc/x ]\nchmod 600 /etc/x if [ ! -f /etc/x ]\ntouch /etc/y\n"},
 		{"ucf", `ucf --three-way --debconf-ok /usr/share/hello/conf /etc/hello.conf; ucfr hello /etc/hello.conf`, "cp --no-clobber /usr/share/hello/conf /etc/hello.conf\n"},
 		{"what no image keeps", `t=$(mktemp); echo x > "$t"; rm -f "$t"; mkdir -p /run/hello; echo hello > /dev/null`, ""},
 		{"patterns", `chmod 600 /etc/hello/*.key`, "chmod 600 /etc/hello/*.key\n"},

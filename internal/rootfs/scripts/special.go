@@ -308,10 +308,10 @@ func (w *walker) files(c command) outcome {
 // mask adds the mode that a new file or directory has under a umask other
 // than the usual one.
 func (w *walker) mask(c command, paths []string) {
-	v, set := w.s.vars[umask]
+	v := w.s.vars[umask]
 	m, err := strconv.ParseUint(v.s, 8, 12)
 	switch {
-	case !set || v.known && m == 0o022:
+	case v.known && m == 0o022:
 	case !v.known || err != nil || len(paths) != len(c.args):
 		w.problem(c.node, "%s: with a umask that is not followed", source(c.node))
 	case c.name == "touch":

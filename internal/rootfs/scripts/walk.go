@@ -59,7 +59,7 @@ func evaluate(s Script, params ...string) ([]Effect, []Problem) {
 	if err != nil {
 		return nil, []Problem{{1, "parse: " + clip(err.Error())}}
 	}
-	w := &walker{script: s, s: &state{vars: map[string]value{}}, funcs: map[string]*syntax.Stmt{}}
+	w := &walker{script: s, s: &state{vars: map[string]value{umask: known("022")}}, funcs: map[string]*syntax.Stmt{}}
 	for _, p := range params {
 		w.s.params = append(w.s.params, value{known: p != unknownParam, s: p})
 	}
