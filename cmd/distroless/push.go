@@ -210,7 +210,9 @@ func (o *pushOptions) push(ctx context.Context, s *surroundings, u *ui, cat *bui
 	if err != nil {
 		return nil, err
 	}
-	plan, err := registry.Make(sources, registry.Naming{To: o.to, DefaultDistro: d.Name, Variants: spec.Variants(), Release: o.release, Insecure: o.insecure})
+	plan, err := registry.Make(sources, registry.Naming{
+		To: o.to, DefaultDistro: d.Name, Variants: spec.Variants(), Release: o.release, Insecure: o.insecure, Images: cat.Names(),
+	})
 	if err != nil {
 		return nil, err
 	}
