@@ -26,6 +26,9 @@ type shared struct {
 	images  func() (*report, error)
 	mirror  func() (*mirror, error)
 	storage func() (*storage, error)
+
+	catalogue                 func() (*report, error)
+	syft, crane, distribution func() (string, error) // tools that are built
 }
 
 // all is set by TestMain and not changed after it.
@@ -50,6 +53,8 @@ func testMain(m *testing.M) int {
 	s.images = sync.OnceValues(s.buildImages)
 	s.mirror = sync.OnceValues(s.newMirror)
 	s.storage = sync.OnceValues(s.newStorage)
+	s.catalogue = sync.OnceValues(s.buildCatalogue)
+	s.syft, s.crane, s.distribution = sync.OnceValues(s.buildSyft), sync.OnceValues(s.buildCrane), sync.OnceValues(s.buildDistribution)
 	all = s
 	code := m.Run()
 	if err := s.close(); err != nil {
@@ -80,6 +85,7 @@ func (s *shared) buildProgram() (string, error) {
 type report struct {
 	dir    string
 	lock   string
+	stderr string // of a run with --keep-going: what was left out, and why
 	Images []struct {
 		Image     string `json:"image"`
 		Distro    string `json:"distro"`

@@ -49,14 +49,19 @@ func push(t *testing.T, rep *report, env []string, args ...string) pushed {
 	return p
 }
 
-// TestRegistry pushes all images to Debian's registry and has other tools take
-// them from there. If it fails, what is published cannot be pulled.
+// TestRegistry pushes images to both registries in the ways that
+// [TestCatalogueRegistry] does not, and has other tools take them from there.
+// If it fails, what is published cannot be pulled.
 func TestRegistry(t *testing.T) {
 	testenv.E2E(t)
 	rep := must(t, all.images)
 	for _, secure := range []bool{false, true} {
-		t.Run(map[bool]string{false: "plain", true: "tls"}[secure], func(t *testing.T) {
-			s := serveRegistry(t, secure)
+		kind, program := "distribution, plain", all.distribution
+		if secure {
+			kind, program = "docker-registry, tls", func() (string, error) { return testenv.Tool(t, "docker-registry"), nil }
+		}
+		t.Run(kind, func(t *testing.T) {
+			s := runRegistry(t, must(t, program), secure)
 			var env []string
 			auth := authn.Anonymous
 			if secure {

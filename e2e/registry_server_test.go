@@ -32,10 +32,11 @@ import (
 	"distroless/internal/testenv"
 )
 
-// served is Debian's docker-registry on loopback.
+// served is a registry on loopback.
 type served struct {
 	host string // "127.0.0.1:40123"
 	ca   string // file with its certificate; empty for plain http
+	log  string // file with a line for each request, as web servers write it
 }
 
 // The credentials of a registry that wants some.
@@ -44,13 +45,20 @@ const (
 	registryPassword = "correct horse"
 )
 
-// serveRegistry runs a registry until the test ends, plain or with TLS and a
-// password.
+// serveRegistry runs Debian's docker-registry until the test ends, plain or
+// with TLS and a password.
 func serveRegistry(t *testing.T, secure bool) served {
 	t.Helper()
+	return runRegistry(t, testenv.Tool(t, "docker-registry"), secure)
+}
+
+// runRegistry is serveRegistry for any program that is configured as CNCF's
+// distribution is, of whatever version.
+func runRegistry(t *testing.T, program string, secure bool) served {
+	t.Helper()
 	dir := t.TempDir()
-	s := served{host: freePort(t)}
-	conf := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: %s\n", filepath.Join(dir, "data"), s.host)
+	s := served{host: freePort(t), log: filepath.Join(dir, "log")}
+	conf := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: %s\n", filepath.Join(dir, "data"), s.host)
 	if secure {
 		var key string
 		s.ca, key = certificate(t, dir)
@@ -63,8 +71,9 @@ func serveRegistry(t *testing.T, secure bool) served {
 		conf += fmt.Sprintf("  tls: {certificate: %q, key: %q}\nauth: {htpasswd: {realm: test, path: %q}}\n", s.ca, key, passwords)
 	}
 	put(t, filepath.Join(dir, "config.yml"), conf)
-	background(t, filepath.Join(dir, "log"), testenv.Tool(t, "docker-registry"), "serve", filepath.Join(dir, "config.yml"))
-	waitFor(t, "docker-registry", func() error {
+	// Version 3 would send traces to a collector, which nobody runs here.
+	background(t, s.log, "env", "OTEL_TRACES_EXPORTER=none", program, "serve", filepath.Join(dir, "config.yml"))
+	waitFor(t, filepath.Base(program), func() error {
 		c, err := net.Dial("tcp", s.host)
 		if err == nil {
 			err = c.Close()
@@ -72,6 +81,24 @@ func serveRegistry(t *testing.T, secure bool) served {
 		return err
 	})
 	return s
+}
+
+// logged counts the requests in a registry's log by method, from an offset on,
+// and returns where the log ends.
+func (s served) logged(t testing.TB, from int64) (by map[string]int, end int64) {
+	t.Helper()
+	data, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by = map[string]int{}
+	for line := range strings.Lines(string(data[from:])) {
+		_, request, _ := strings.Cut(line, `] "`)
+		if method, _, ok := strings.Cut(request, " /v2/"); ok {
+			by[method]++
+		}
+	}
+	return by, int64(len(data))
 }
 
 func put(t testing.TB, file, text string) {

@@ -101,17 +101,19 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 		if len(more) > 0 && !o.keepGoing {
 			return cellErrors(append(failed, more...))
 		}
-		err := o.write(ctx, se, made)
+		rep, err := o.write(ctx, se, made)
 		if errors.Is(err, fetch.ErrChecksum) && try < maxHeal {
 			continue // a layer in the cache was damaged; it is gone now and made anew
 		}
 		if err != nil {
 			return err
 		}
-		if err := outcome(append(failed, more...), len(made) > 0); err != nil || o.push.to == "" {
-			return err // nothing is pushed that lacks an architecture
+		err = outcome(append(failed, more...), len(made) > 0)
+		if err == nil && o.push.to != "" { // nothing is pushed that lacks an architecture
+			rep.Push, err = o.push.pushMade(ctx, s, se, made, o.layoutOf)
 		}
-		return o.push.pushMade(ctx, s, se, made, o.layoutOf)
+		// What was built is there, whatever became of the push.
+		return errors.Join(err, se.ui.result(rep))
 	}
 }
 
@@ -218,6 +220,7 @@ func (o *buildOptions) checkOutput(keys []lock.Key, variants []string) error {
 // report is what a build made, as --json prints it.
 type report struct {
 	Images []imageReport `json:"images"`
+	Push   *pushReport   `json:"push,omitempty"` // with --push; none where it failed
 }
 
 type imageReport struct {
@@ -240,13 +243,14 @@ type platformReport struct {
 	Layers int    `json:"layers"`
 }
 
-// write writes the images and says what they are.
-func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Made) error {
-	rep := report{Images: []imageReport{}}
+// write writes the images and says what they are; the report is left to the
+// caller to print.
+func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Made) (*report, error) {
+	rep := &report{Images: []imageReport{}}
 	for _, m := range made {
 		at, err := o.writeOne(ctx, m)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		rep.Images = append(rep.Images, describe(m, at))
 	}
@@ -257,14 +261,14 @@ func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Mad
 	if o.load != "" && len(made) == 1 {
 		into, err := o.loadOne(ctx, made[0])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		se.ui.printf("loaded into %s\n", into)
 	}
 	if len(rep.Images) > 0 && o.format == "oci" {
 		printNext(se.ui, rep.Images[0], o.archive())
 	}
-	return se.ui.result(rep)
+	return rep, nil
 }
 
 // writeOne writes one image where the flags say, and returns where.

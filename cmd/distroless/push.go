@@ -110,7 +110,11 @@ func (o *pushOptions) run(ctx context.Context, s *surroundings, args []string) e
 	}
 	u := newUI(s, o.quiet, o.verbose, o.json)
 	defer u.close()
-	return o.push(ctx, s, u, cat, sources)
+	rep, err := o.push(ctx, s, u, cat, sources)
+	if err != nil {
+		return err
+	}
+	return u.result(rep)
 }
 
 // layouts finds what arguments mean: paths as they are, names below the
@@ -187,27 +191,30 @@ func sourceOf(m *build.Made, at string) (registry.Source, error) {
 
 // pushMade pushes images that a build has just written: at names each one's
 // layout. It is what build --push calls.
-func (o *pushOptions) pushMade(ctx context.Context, s *surroundings, se *session, made []*build.Made, at func(*build.Made) string) error {
+func (o *pushOptions) pushMade(ctx context.Context, s *surroundings, se *session, made []*build.Made, at func(*build.Made) string) (*pushReport, error) {
 	var sources []registry.Source
 	for _, m := range made {
 		src, err := sourceOf(m, at(m))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sources = append(sources, src)
 	}
 	return o.push(ctx, s, se.ui, se.catalog, sources)
 }
 
-// push plans, asks, and pushes.
-func (o *pushOptions) push(ctx context.Context, s *surroundings, u *ui, cat *build.Catalog, sources []registry.Source) error {
+// push plans, asks, and pushes, and says what it did; the report is left to the
+// caller to print.
+func (o *pushOptions) push(ctx context.Context, s *surroundings, u *ui, cat *build.Catalog, sources []registry.Source) (*pushReport, error) {
 	d, err := cat.Distro("")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	plan, err := registry.Make(sources, registry.Naming{To: o.to, DefaultDistro: d.Name, Variants: spec.Variants(), Release: o.release, Insecure: o.insecure})
+	plan, err := registry.Make(sources, registry.Naming{
+		To: o.to, DefaultDistro: d.Name, Variants: spec.Variants(), Release: o.release, Insecure: o.insecure, Images: cat.Names(),
+	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client := &registry.Client{Keychain: registry.Keychain(s.environ), Jobs: o.jobs, Insecure: o.insecure}
 	if u.bars != nil {
@@ -216,17 +223,17 @@ func (o *pushOptions) push(ctx context.Context, s *surroundings, u *ui, cat *bui
 	if o.dryRun {
 		st, err := client.Examine(ctx, plan)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return o.printPlan(u, st)
+		return o.printPlan(u, st), nil
 	}
 	u.step(fmt.Sprintf("push %d repositories to %s", len(plan.Repositories), o.to))
 	res, err := client.Push(ctx, plan)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	u.close()
-	return printPushed(u, res)
+	return printPushed(u, res), nil
 }
 
 // uploads shows uploads as downloads are shown.
@@ -271,8 +278,8 @@ type pushedBlobs struct {
 	Skipped  int `json:"skipped"` // were there
 }
 
-func newPushReport(host string, repositories []*registry.RepositoryState, blobs map[registry.Action]int) pushReport {
-	rep := pushReport{Tags: []pushedTag{}, Blobs: pushedBlobs{blobs[registry.Upload], blobs[registry.Mount], blobs[registry.There]}}
+func newPushReport(host string, repositories []*registry.RepositoryState, blobs map[registry.Action]int) *pushReport {
+	rep := &pushReport{Tags: []pushedTag{}, Blobs: pushedBlobs{blobs[registry.Upload], blobs[registry.Mount], blobs[registry.There]}}
 	for _, r := range repositories {
 		for _, t := range r.Tags {
 			rep.Tags = append(rep.Tags, pushedTag{Reference: host + "/" + r.Name + ":" + t.Name, Digest: t.Digest, Before: r.Now[t.Name], Immutable: t.Immutable})
@@ -282,7 +289,7 @@ func newPushReport(host string, repositories []*registry.RepositoryState, blobs 
 	return rep
 }
 
-func (o *pushOptions) printPlan(u *ui, st *registry.State) error {
+func (o *pushOptions) printPlan(u *ui, st *registry.State) *pushReport {
 	blobs, bytes, manifests := st.Summary()
 	rep := newPushReport(st.Registry, st.Repositories, blobs)
 	rep.DryRun, rep.Uploaded, rep.Manifests = true, bytes, manifests
@@ -301,19 +308,19 @@ func (o *pushOptions) printPlan(u *ui, st *registry.State) error {
 	printTags(u, rep)
 	u.printf("\nwould upload %d blobs (%s) and %d manifests, mount %d blobs; %d blobs are there\n",
 		rep.Blobs.Uploaded, size(rep.Uploaded), rep.Manifests, rep.Blobs.Mounted, rep.Blobs.Skipped)
-	return u.result(rep)
+	return rep
 }
 
-func printPushed(u *ui, res *registry.Result) error {
+func printPushed(u *ui, res *registry.Result) *pushReport {
 	rep := newPushReport(res.Registry, res.Repositories, res.Blobs)
 	rep.Uploaded, rep.Manifests, rep.Requests = res.Uploaded, res.Manifests, res.Requests
 	printTags(u, rep)
 	u.printf("\nuploaded %d blobs (%s) and %d manifests, mounted %d blobs; %d blobs were there\n",
 		rep.Blobs.Uploaded, size(rep.Uploaded), rep.Manifests, rep.Blobs.Mounted, rep.Blobs.Skipped)
-	return u.result(rep)
+	return rep
 }
 
-func printTags(u *ui, rep pushReport) {
+func printTags(u *ui, rep *pushReport) {
 	for _, t := range rep.Tags {
 		u.printf("%-9s  %s  %s\n", t.change(), t.Reference, t.Digest)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -12,12 +13,31 @@ import (
 	"testing"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"distroless/internal/oci/image"
 	"distroless/internal/oci/layer"
 	"distroless/internal/oci/layout"
 	"distroless/internal/rootfs"
 )
+
+// serve begins a registry on loopback, which ends with the script, and puts its
+// address into a variable: registry NAME [read-only].
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 || len(args) == 2 && args[1] != "read-only" {
+		ts.Fatalf("usage: registry variable [read-only]")
+	}
+	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if len(args) == 2 && req.Method != http.MethodGet && req.Method != http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		inner.ServeHTTP(w, req)
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv(args[0], strings.TrimPrefix(srv.URL, "http://"))
+}
 
 // writeLayout writes a layout of one file for two architectures.
 func writeLayout(t *testing.T, dir, title, text string) {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -141,66 +143,113 @@ func (p *proxy) set(at int, forever bool) (seen int) {
 	return p.seen
 }
 
-// TestOneFault makes each request of a push go wrong once, in each way. If it
-// fails, a hiccup of a registry ends a release, or spoils it.
+// reach lets a client reach the registry behind a proxy until end is called.
+func (p *proxy) reach(c *Client) (host string, end func()) {
+	if p.fault == delay {
+		c.Transport = direct{p}
+		return "127.0.0.1:5000", func() {}
+	}
+	srv, host := listen(p)
+	return host, srv.Close
+}
+
+// direct hands requests to a handler without a network, which lets time pass
+// as a bubble of synctest has it.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	defer func() {
+		if recover() != nil {
+			resp, err = nil, cmp.Or(req.Context().Err(), io.ErrUnexpectedEOF)
+		}
+	}()
+	as := req.Clone(req.Context()) // as a server is given it
+	as.URL.Scheme, as.URL.Host = "", ""
+	if as.Body == nil {
+		as.Body = http.NoBody
+	}
+	rec := httptest.NewRecorder()
+	d.ServeHTTP(rec, as)
+	resp = rec.Result()
+	resp.Request = req
+	return resp, nil
+}
+
+// atEach calls try for requests of a push, one after the other, until it says
+// that there are no more. Where a fault is a matter of time, none passes.
+func atEach(t *testing.T, f fault, first int, try func(t *testing.T, at int) (done bool)) {
+	t.Helper()
+	for at, done := first, false; !done && !t.Failed(); at += stride() {
+		if f != delay {
+			done = try(t, at)
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) { done = try(t, at) })
+	}
+}
+
+// TestOneFault makes each request of a push go wrong once, in each way, with
+// blobs that are sent in one request and with ones that are sent so that their
+// upload can go on. If it fails, a hiccup of a registry ends a release, or
+// spoils it.
 func TestOneFault(t *testing.T) {
 	sources := small(t)
 	for i, f := range faults {
-		t.Run(string(f), func(t *testing.T) {
-			t.Parallel()
-			for at := i % stride(); ; at += stride() {
-				inner := newRegistry(at%4 < 2)
-				px := &proxy{inner: inner, fault: f, at: at}
-				srv, host := listen(px)
-				p := mustPlan(t, sources, Naming{To: host + "/team", Release: "r1", DefaultDistro: "debian13"})
-				c := quick()
-				if f == delay {
-					c.Patience = 40 * time.Millisecond
-				}
-				_, err := c.Push(t.Context(), p)
-				done := px.set(-1, false) <= at
-				if err != nil && f != refuse {
-					t.Errorf("request %d: %v", at, err)
-				}
-				verify(t, c, inner, p, err, fmt.Sprintf("%s at request %d", f, at))
-				srv.Close()
-				if done || t.Failed() {
-					break
-				}
-			}
-		})
+		for _, large := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/large=%v", f, large), func(t *testing.T) {
+				t.Parallel()
+				atEach(t, f, i%stride(), func(t *testing.T, at int) bool {
+					c, inner := quick(), newRegistry(at%4 < 2)
+					if large {
+						c.Resume, inner = 20_000, &resumable{inner: inner}
+					}
+					px := &proxy{inner: inner, fault: f, at: at}
+					host, end := px.reach(c)
+					defer end()
+					p := mustPlan(t, sources, Naming{To: host + "/team", Release: "r1", DefaultDistro: "debian13"})
+					_, err := c.Push(t.Context(), p)
+					done := px.set(-1, false) <= at
+					if err != nil && f != refuse {
+						t.Errorf("request %d: %v", at, err)
+					}
+					verify(t, c, inner, p, err, fmt.Sprintf("%s at request %d", f, at))
+					return done
+				})
+			})
+		}
 	}
 }
+
+// clear is an error that names the act, its subject, and the registry's answer
+// or silence.
+var clear = regexp.MustCompile(`^(reach registry 127\S+|(look for|list|upload) .*(sha256:[0-9a-f]{64}|team/base).*): .+`)
 
 // TestDeadRegistry lets a registry go wrong from one request on, for each
 // request of a push. If it fails, an outage leaves tags that name what is not
 // there, or the next push does not repair it.
 func TestDeadRegistry(t *testing.T) {
 	sources := small(t)
-	for i, f := range []fault{drop, lose, truncate, halfBody, broken, refuse} {
+	for i, f := range faults {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			for at := i % stride(); ; at += stride() {
-				inner := newRegistry(at%4 < 2)
-				px := &proxy{inner: inner, fault: f, at: at, forever: true}
-				srv, host := listen(px)
-				p := mustPlan(t, sources, Naming{To: host + "/team", Release: "r1", DefaultDistro: "debian13"})
-				c := quick()
+			atEach(t, f, i%stride(), func(t *testing.T, at int) bool {
+				c, inner := quick(), newRegistry(at%4 < 2)
 				c.Attempts = 2
+				px := &proxy{inner: inner, fault: f, at: at, forever: true}
+				host, end := px.reach(c)
+				defer end()
+				p := mustPlan(t, sources, Naming{To: host + "/team", Release: "r1", DefaultDistro: "debian13"})
 				_, err := c.Push(t.Context(), p)
 				done := px.set(-1, false) <= at
 				if (err == nil) != done {
 					t.Errorf("request %d: the error is %v", at, err)
 				}
-				if err != nil && (errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), ": ")) {
-					t.Errorf("request %d: an error that says nothing: %v", at, err)
+				if err != nil && (errors.Is(err, context.Canceled) || !clear.MatchString(err.Error())) {
+					t.Errorf("request %d: an error that does not say what was done, to what, and what came of it: %v", at, err)
 				}
 				verify(t, c, inner, p, err, fmt.Sprintf("%s from request %d on", f, at))
-				srv.Close()
-				if done || t.Failed() {
-					break
-				}
-			}
+				return done
+			})
 		})
 	}
 }

@@ -15,6 +15,7 @@ type Naming struct {
 	DefaultDistro string   // its images also have the name without a distro: "debian13"
 	Variants      []string // tags that name a variant; nil is latest, nonroot, debug, debug-nonroot
 	Release       string   // tag of this release, never moved; "" is none
+	Images        []string // all that there are, pushed or not: see [Naming.major]
 	Insecure      bool     // plain http is allowed for any registry
 }
 
@@ -71,10 +72,21 @@ func (n *Naming) names(image, distro, version, tag string) []named {
 			out = append(out, named{r, n.Release + suffix, true})
 		}
 	}
-	if family, major := familyOf(image, version); major != "" && distro != "" {
+	if family, major := n.major(image, version); major != "" && distro != "" {
 		out = append(out, named{family + "-" + distro, major + suffix, false})
 	}
 	return out
+}
+
+// major is the tag of a runtime's major version and its family, or nothing.
+// Where nodejs20 is an image of its own, nodejs leaves 20 to it: it will be
+// another version one day, and people who pulled 20 want to keep that.
+func (n *Naming) major(image, version string) (family, major string) {
+	family, major = familyOf(image, version)
+	if own := family + major; image != own && slices.Contains(n.Images, own) {
+		return "", ""
+	}
+	return family, major
 }
 
 func (n *Naming) variants() []string {

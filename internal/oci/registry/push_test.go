@@ -67,7 +67,7 @@ func TestRelease(t *testing.T) {
 // TestNames holds the published names against the documented ones. If it
 // fails, people pull images that are not there.
 func TestNames(t *testing.T) {
-	n := Naming{DefaultDistro: "debian13", Release: "r1"}
+	n := Naming{DefaultDistro: "debian13", Release: "r1", Images: []string{"java21", "nodejs", "nodejs20", "python3"}}
 	for _, c := range []struct{ image, distro, version, tag, want string }{
 		{"base", "debian12", "", "latest", "base-debian12:latest base-debian12:r1"},
 		{"base", "debian13", "", "nonroot-arm64", "base-debian13:nonroot-arm64 base:nonroot-arm64"},
@@ -75,6 +75,9 @@ func TestNames(t *testing.T) {
 		{"java21", "debian12", "21.0.8+9", "debug", "java21-debian12:debug java21-debian12:21.0.8-debug java21-debian12:r1-debug java-debian12:21-debug"},
 		{"java17", "debian12", "", "latest", "java17-debian12:latest java17-debian12:r1 java-debian12:17"},
 		{"nodejs", "debian12", "1:18.19.0+dfsg-6", "latest", "nodejs-debian12:latest nodejs-debian12:18.19.0 nodejs-debian12:r1 nodejs-debian12:18"},
+		// The major version belongs to the image that has it in its name.
+		{"nodejs", "debian12", "20.19.2+dfsg-1", "latest", "nodejs-debian12:latest nodejs-debian12:20.19.2 nodejs-debian12:r1"},
+		{"nodejs20", "debian12", "20.19.2+dfsg-1", "nonroot", "nodejs20-debian12:nonroot nodejs20-debian12:20.19.2-nonroot nodejs20-debian12:r1-nonroot nodejs-debian12:20-nonroot"},
 		{"java-base", "debian12", "", "latest", "java-base-debian12:latest java-base-debian12:r1"},
 		{"app", "", "", "latest", "app:latest app:r1"},
 	} {

@@ -54,9 +54,9 @@ func TestRetryAfter(t *testing.T) {
 type resumable struct {
 	inner  http.Handler
 	mu     sync.Mutex
-	got    []byte
-	asked  int   // for how much has arrived
-	breaks []int // bytes after which each PATCH breaks off
+	got    map[string][]byte // by the upload's path
+	asked  int               // for how much has arrived
+	breaks []int             // bytes after which each PATCH breaks off
 	sent   int
 }
 
@@ -67,15 +67,19 @@ func (r *resumable) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.inner.ServeHTTP(w, req)
 		return
 	}
+	if r.got == nil {
+		r.got = map[string][]byte{}
+	}
+	at := req.URL.Path
 	switch req.Method {
 	case http.MethodGet:
 		r.asked++
-		w.Header().Set("Location", req.URL.Path)
-		w.Header().Set("Range", fmt.Sprintf("0-%d", max(0, len(r.got)-1)))
+		w.Header().Set("Location", at)
+		w.Header().Set("Range", fmt.Sprintf("0-%d", max(0, len(r.got[at])-1)))
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodPatch:
 		from, _, _ := strings.Cut(req.Header.Get("Content-Range"), "-")
-		if from != "" && from != fmt.Sprint(len(r.got)) {
+		if from != "" && from != fmt.Sprint(len(r.got[at])) {
 			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 			return
 		}
@@ -87,17 +91,18 @@ func (r *resumable) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 		data, err := io.ReadAll(body)
 		r.sent += len(data)
-		if r.got = append(r.got, data...); stop || err != nil {
+		if r.got[at] = append(r.got[at], data...); stop || err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set("Location", req.URL.Path)
+		w.Header().Set("Location", at)
 		w.WriteHeader(http.StatusAccepted)
 	case http.MethodPut:
 		all, err := io.ReadAll(req.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		all, r.got = append(r.got, all...), nil
+		all = append(r.got[at], all...)
+		delete(r.got, at)
 		req = req.Clone(req.Context())
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(all)), int64(len(all))
 		r.inner.ServeHTTP(w, req)
