@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"distroless/internal/oci/layout"
 	"distroless/internal/oci/registry"
@@ -33,9 +33,6 @@ import (
 const (
 	emptyType = "application/vnd.oci.empty.v1+json"
 	refName   = "org.opencontainers.image.ref.name"
-	// SignatureAnnotation holds, on the layer of an older signature, the
-	// signature in base64.
-	SignatureAnnotation = "dev.cosignproject.cosign/signature"
 	// PredicateAnnotation names the kind of statement in an older attestation.
 	PredicateAnnotation = "predicateType"
 	// BundlePredicateAnnotation does on a manifest that holds a bundle.
@@ -56,8 +53,8 @@ type Input struct {
 	Distro string     // as purls have it: "debian-13"
 	// Version is the program's; Builder who ran it, a URI.
 	Version, Builder string
-	// Key signs; nil attaches what there is without signatures.
-	Key *sign.Key
+	// Signer signs; nil attaches what there is without signatures.
+	Signer sign.Signer
 	// Tags says that signatures go under tags too: sha256-<hex>.sig and .att.
 	Tags bool
 }
@@ -68,7 +65,26 @@ type statement struct {
 	text          []byte
 }
 
-// Make makes an image's attachments. The same input gives the same bytes.
+// atOnce is for how many images attachments are made at a time. Services that
+// sign answer slowly, and take many requests together.
+const atOnce = 8
+
+// MakeAll makes the attachments of several images, in their order.
+func MakeAll(ctx context.Context, in []Input) ([][]registry.Attachment, error) {
+	out := make([][]registry.Attachment, len(in))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i := range in {
+		g.Go(func() (err error) {
+			out[i], err = Make(ctx, in[i])
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// Make makes an image's attachments. The same input gives the same bytes, if the
+// signer gives the same signatures: one with a key does.
 func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 	var out []registry.Attachment
 	var statements []statement
@@ -106,7 +122,7 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 			return nil, err
 		}
 	}
-	if in.Key == nil {
+	if in.Signer == nil {
 		for _, s := range statements {
 			if s.predicateType == provenance.PredicateType {
 				out = append(out, document(in.Subject, provenance.PayloadType, provenance.PayloadType, s.text, nil))
@@ -133,9 +149,14 @@ func signatures(ctx context.Context, in *Input, statements []statement) ([]regis
 	if err != nil {
 		return nil, err
 	}
+	statements = append([]statement{{sign.SignatureType, text}}, statements...)
+	signed, simple, err := signAll(ctx, in, statements)
+	if err != nil {
+		return nil, err
+	}
 	var out []registry.Attachment
-	for _, s := range append([]statement{{sign.SignatureType, text}}, statements...) {
-		data, err := in.Key.Bundle(ctx, s.text)
+	for i, s := range statements {
+		data, err := signed[i].JSON()
 		if err != nil {
 			return nil, err
 		}
@@ -146,19 +167,50 @@ func signatures(ctx context.Context, in *Input, statements []statement) ([]regis
 	if !in.Tags {
 		return out, nil
 	}
-	payload, sig, err := in.Key.Simple(ctx, in.Name, in.Subject.Digest.String())
-	if err != nil {
+	old, err := older(in, statements[1:], signed[1:], simple)
+	return append(out, old...), err
+}
+
+// signAll signs the statements, and with Tags the payload of an older signature.
+func signAll(ctx context.Context, in *Input, statements []statement) (signed []*sign.Signed, simple *sign.Signed, err error) {
+	signed = make([]*sign.Signed, len(statements))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, s := range statements {
+		g.Go(func() (err error) {
+			signed[i], err = in.Signer.Statement(ctx, s.text)
+			return err
+		})
+	}
+	if in.Tags {
+		g.Go(func() error {
+			payload, err := sign.Simple(in.Name, in.Subject.Digest.String())
+			if err == nil {
+				simple, err = in.Signer.Payload(ctx, payload)
+			}
+			return err
+		})
+	}
+	return signed, simple, g.Wait()
+}
+
+// older are the signature and the statements under tags. Where a signature has
+// no such form there is nothing.
+func older(in *Input, statements []statement, signed []*sign.Signed, simple *sign.Signed) ([]registry.Attachment, error) {
+	data, annotations, ok, err := simple.Older()
+	if err != nil || !ok {
 		return nil, err
 	}
-	out = append(out, tagged(Tag(in.Subject.Digest, "sig"), []part{{sign.SimpleType, payload, map[string]string{
-		SignatureAnnotation: base64.StdEncoding.EncodeToString(sig)}}}))
+	out := []registry.Attachment{tagged(Tag(in.Subject.Digest, "sig"), []part{{sign.SimpleType, data, annotations}})}
 	var parts []part
-	for _, s := range statements {
-		data, err := in.Key.Envelope(ctx, s.text)
+	for i, s := range statements {
+		data, annotations, ok, err := signed[i].Older()
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part{sign.EnvelopeType, data, map[string]string{SignatureAnnotation: "", PredicateAnnotation: s.predicateType}})
+		if ok {
+			annotations[PredicateAnnotation] = s.predicateType
+			parts = append(parts, part{sign.EnvelopeType, data, annotations})
+		}
 	}
 	if len(parts) > 0 {
 		out = append(out, tagged(Tag(in.Subject.Digest, "att"), parts))
