@@ -103,7 +103,7 @@ type CTLog struct {
 func NewCTLog(t testing.TB) *CTLog { return &CTLog{Key(t), t} }
 
 // Key is the log's key.
-func (l *CTLog) Key() *ecdsa.PrivateKey { return l.key }
+func (l *CTLog) Key() *ecdsa.PublicKey { return &l.key.PublicKey }
 
 // signature signs a certificate as it is before the log's answer is put into
 // it. See RFC 6962, section 3.2.
@@ -124,7 +124,7 @@ func (l *CTLog) signature(t testing.TB, tbs, issuer []byte, now time.Time) []byt
 
 // sct is the answer of the log as certificates have it.
 func (l *CTLog) sct(t testing.TB, tbs, issuer []byte, now time.Time) []byte {
-	out := append([]byte{0}, logID(l.key)...)
+	out := append([]byte{0}, logID(&l.key.PublicKey)...)
 	out = binary.BigEndian.AppendUint64(out, uint64(now.UnixMilli()))
 	out = append(out, 0, 0)
 	return append(out, l.signature(t, tbs, issuer, now)...)
@@ -156,7 +156,7 @@ func (l *CTLog) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	now := time.Now()
 	w.Header().Set("Content-Type", "application/json")
 	err = json.NewEncoder(w).Encode(map[string]any{
-		"sct_version": 0, "id": logID(l.key), "timestamp": now.UnixMilli(), "extensions": "",
+		"sct_version": 0, "id": logID(&l.key.PublicKey), "timestamp": now.UnixMilli(), "extensions": "",
 		"signature": l.signature(l.t, tbs, issuer.RawSubjectPublicKeyInfo, now),
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func (s *Services) enter(h http.Header, _ *http.Request, data []byte) (int, []by
 	if err != nil {
 		return refused("%v", err)
 	}
-	index, now, id := s.next(), s.Now().Unix(), hex.EncodeToString(logID(s.rekor))
+	index, now, id := s.next(), s.Now().Unix(), hex.EncodeToString(logID(&s.rekor.PublicKey))
 	signer, err := signature.LoadECDSASignerVerifier(s.rekor, crypto.SHA256)
 	if err != nil {
 		return refused("%v", err)
@@ -124,7 +124,7 @@ func (s *Services) enter2(_ http.Header, _ *http.Request, data []byte) (int, []b
 		return refused("%v", err)
 	}
 	answer, err := protojson.Marshal(&rekorv1.TransparencyLogEntry{
-		LogId: &commonv1.LogId{KeyId: logID(s.rekor)}, KindVersion: &rekorv1.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
+		LogId: &commonv1.LogId{KeyId: logID(&s.rekor.PublicKey)}, KindVersion: &rekorv1.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
 		InclusionProof:    &rekorv1.InclusionProof{TreeSize: 1, RootHash: leafHash(body), Checkpoint: &rekorv1.Checkpoint{Envelope: checkpoint}},
 		CanonicalizedBody: body,
 	})

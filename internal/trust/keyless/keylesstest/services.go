@@ -213,44 +213,76 @@ func (s *Services) TrustedRoot(trust Trust) []byte { return s.TrustedRootWith(s.
 
 // TrustedRootWith is the trusted root with another certificate transparency log.
 func (s *Services) TrustedRootWith(ct *CTLog, trust Trust) []byte {
-	long := s.Now().Add(-24 * time.Hour)
-	until := s.Now().Add(24 * time.Hour)
-	cas := []root.CertificateAuthority{&root.FulcioCertificateAuthority{
-		Root: s.ca.root, Intermediates: []*x509.Certificate{s.ca.intermediate}, ValidityPeriodStart: long, ValidityPeriodEnd: until, URI: s.URL,
-	}}
-	var tsas []root.TimestampingAuthority
+	p := Parts{Fulcio: Authority{s.URL, []*x509.Certificate{s.ca.intermediate, s.ca.root}}}
 	if trust.Timestamp {
-		tsas = append(tsas, &root.SigstoreTimestampingAuthority{
-			Root: s.tsa.root, Intermediates: []*x509.Certificate{s.tsa.intermediate}, Leaf: s.tsa.stamper, ValidityPeriodStart: long, ValidityPeriodEnd: until, URI: s.Timestamp(),
-		})
+		p.Timestamp = Authority{s.Timestamp(), []*x509.Certificate{s.tsa.stamper, s.tsa.intermediate, s.tsa.root}}
 	}
-	logs, cts := map[string]*root.TransparencyLog{}, map[string]*root.TransparencyLog{}
 	if trust.Log {
-		logs[hex.EncodeToString(logID(s.rekor))] = logOf(s.URL, s.rekor, long)
+		p.Log = Log{s.URL, &s.rekor.PublicKey}
 	}
 	if trust.CT {
-		cts[hex.EncodeToString(logID(ct.key))] = logOf(s.URL+"/ct", ct.key, long)
+		p.CT = Log{s.URL + "/ct", &ct.key.PublicKey}
 	}
-	tr, err := root.NewTrustedRoot(root.TrustedRootMediaType01, cas, cts, tsas, logs)
+	return p.TrustedRoot(s.t, s.Now())
+}
+
+// Parts are what a trusted root lists. Those without a URL are left out.
+type Parts struct {
+	Fulcio, Timestamp Authority
+	Log, CT           Log
+}
+
+// Authority is an authority with its certificates, the root last, and of a
+// timestamp authority the one that stamps first.
+type Authority struct {
+	URL   string
+	Chain []*x509.Certificate
+}
+
+// Log is a log with its key.
+type Log struct {
+	URL string
+	Key *ecdsa.PublicKey
+}
+
+// TrustedRoot is a trusted root, as JSON, that is valid around a time.
+func (p *Parts) TrustedRoot(t testing.TB, now time.Time) []byte {
+	t.Helper()
+	since, until := now.Add(-24*time.Hour), now.Add(24*time.Hour)
+	last := len(p.Fulcio.Chain) - 1
+	cas := []root.CertificateAuthority{&root.FulcioCertificateAuthority{
+		Root: p.Fulcio.Chain[last], Intermediates: p.Fulcio.Chain[:last], ValidityPeriodStart: since, ValidityPeriodEnd: until, URI: p.Fulcio.URL,
+	}}
+	var tsas []root.TimestampingAuthority
+	if c := p.Timestamp.Chain; len(c) > 0 {
+		tsas = append(tsas, &root.SigstoreTimestampingAuthority{
+			Root: c[len(c)-1], Intermediates: c[1 : len(c)-1], Leaf: c[0], ValidityPeriodStart: since, ValidityPeriodEnd: until, URI: p.Timestamp.URL,
+		})
+	}
+	tr, err := root.NewTrustedRoot(root.TrustedRootMediaType01, cas, p.CT.listed(since), tsas, p.Log.listed(since))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	data, err := tr.MarshalJSON()
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return data
 }
 
-func logOf(url string, key *ecdsa.PrivateKey, since time.Time) *root.TransparencyLog {
-	return &root.TransparencyLog{
-		BaseURL: url, ID: logID(key), ValidityPeriodStart: since, HashFunc: crypto.SHA256, PublicKey: key.Public(), SignatureHashFunc: crypto.SHA256,
+func (l *Log) listed(since time.Time) map[string]*root.TransparencyLog {
+	if l.URL == "" {
+		return nil
 	}
+	id := logID(l.Key)
+	return map[string]*root.TransparencyLog{hex.EncodeToString(id): {
+		BaseURL: l.URL, ID: id, ValidityPeriodStart: since, HashFunc: crypto.SHA256, PublicKey: l.Key, SignatureHashFunc: crypto.SHA256,
+	}}
 }
 
 // logID is how a log is named by its key.
-func logID(key *ecdsa.PrivateKey) []byte {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
+func logID(key *ecdsa.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		panic(err) // a key on P-256: cannot happen
 	}
