@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,18 +66,23 @@ type statement struct {
 	text          []byte
 }
 
-// atOnce is for how many images attachments are made at a time. Services that
-// sign answer slowly, and take many requests together.
+// atOnce is how many images are signed at a time. Services that sign answer
+// slowly, and take many requests together.
 const atOnce = 8
 
-// MakeAll makes the attachments of several images, in their order.
+// MakeAll makes the attachments of several images, in their order. What is to be
+// signed is made one image after the other, while others are signed.
 func MakeAll(ctx context.Context, in []Input) ([][]registry.Attachment, error) {
 	out := make([][]registry.Attachment, len(in))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i := range in {
+		unsigned, statements, err := prepare(&in[i])
+		if err != nil {
+			return nil, errors.Join(err, g.Wait())
+		}
 		g.Go(func() (err error) {
-			out[i], err = Make(ctx, in[i])
+			out[i], err = finish(ctx, &in[i], unsigned, statements)
 			return err
 		})
 	}
@@ -86,6 +92,15 @@ func MakeAll(ctx context.Context, in []Input) ([][]registry.Attachment, error) {
 // Make makes an image's attachments. The same input gives the same bytes, if the
 // signer gives the same signatures: one with a key does.
 func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
+	unsigned, statements, err := prepare(&in)
+	if err != nil {
+		return nil, err
+	}
+	return finish(ctx, &in, unsigned, statements)
+}
+
+// prepare makes the documents of an image, and the statements to sign.
+func prepare(in *Input) ([]registry.Attachment, []statement, error) {
 	var out []registry.Attachment
 	var statements []statement
 	byproducts := map[string][]byte{}
@@ -93,7 +108,7 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 		for _, f := range sbom.Formats() {
 			data, err := in.SBOM.Encode(f)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			byproducts[f.MediaType()] = data
 			out = append(out, document(in.Subject, f.MediaType(), f.MediaType(), data, nil))
@@ -102,10 +117,10 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 			}
 			s, err := provenance.NewStatement(in.Name, in.Subject.Digest.String(), f.PredicateType(), json.RawMessage(bytes.TrimSpace(data)))
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if statements, err = appendStatement(statements, s); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
@@ -116,12 +131,17 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 			Distro: in.Distro, Version: in.Version, Builder: in.Builder, Byproducts: byproducts,
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if statements, err = appendStatement(statements, s); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+	return out, statements, nil
+}
+
+// finish signs what prepare has made, or attaches the provenance as it is.
+func finish(ctx context.Context, in *Input, out []registry.Attachment, statements []statement) ([]registry.Attachment, error) {
 	if in.Signer == nil {
 		for _, s := range statements {
 			if s.predicateType == provenance.PredicateType {
@@ -130,7 +150,7 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 		}
 		return out, nil
 	}
-	signed, err := signatures(ctx, &in, statements)
+	signed, err := signatures(ctx, in, statements)
 	return append(out, signed...), err
 }
 
