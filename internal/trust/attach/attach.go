@@ -56,7 +56,8 @@ type Input struct {
 	Version, Builder string
 	// Signer signs; nil attaches what there is without signatures.
 	Signer sign.Signer
-	// Tags says that signatures go under tags too: sha256-<hex>.sig and .att.
+	// Tags says that signatures go under tags too, where the signer has a form
+	// for it: sha256-<hex>.sig and .att.
 	Tags bool
 }
 
@@ -184,14 +185,15 @@ func signatures(ctx context.Context, in *Input, statements []statement) ([]regis
 			bundleContentAnnotation: "dsse-envelope", BundlePredicateAnnotation: s.predicateType,
 		}))
 	}
-	if !in.Tags {
+	if simple == nil {
 		return out, nil
 	}
 	old, err := older(in, statements[1:], signed[1:], simple)
 	return append(out, old...), err
 }
 
-// signAll signs the statements, and with Tags the payload of an older signature.
+// signAll signs the statements, and with Tags the payload of an older signature;
+// that is nil where the signer has none.
 func signAll(ctx context.Context, in *Input, statements []statement) (signed []*sign.Signed, simple *sign.Signed, err error) {
 	signed = make([]*sign.Signed, len(statements))
 	g, ctx := errgroup.WithContext(ctx)
@@ -201,7 +203,7 @@ func signAll(ctx context.Context, in *Input, statements []statement) (signed []*
 			return err
 		})
 	}
-	if in.Tags {
+	if in.Tags && in.Signer.HasOlder() {
 		g.Go(func() error {
 			payload, err := sign.Simple(in.Name, in.Subject.Digest.String())
 			if err == nil {
@@ -213,24 +215,21 @@ func signAll(ctx context.Context, in *Input, statements []statement) (signed []*
 	return signed, simple, g.Wait()
 }
 
-// older are the signature and the statements under tags. Where a signature has
-// no such form there is nothing.
+// older are the signature and the statements under tags.
 func older(in *Input, statements []statement, signed []*sign.Signed, simple *sign.Signed) ([]registry.Attachment, error) {
-	data, annotations, ok, err := simple.Older()
-	if err != nil || !ok {
+	data, annotations, err := simple.Older()
+	if err != nil {
 		return nil, err
 	}
 	out := []registry.Attachment{tagged(Tag(in.Subject.Digest, "sig"), []part{{sign.SimpleType, data, annotations}})}
 	var parts []part
 	for i, s := range statements {
-		data, annotations, ok, err := signed[i].Older()
+		data, annotations, err := signed[i].Older()
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			annotations[PredicateAnnotation] = s.predicateType
-			parts = append(parts, part{sign.EnvelopeType, data, annotations})
-		}
+		annotations[PredicateAnnotation] = s.predicateType
+		parts = append(parts, part{sign.EnvelopeType, data, annotations})
 	}
 	if len(parts) > 0 {
 		out = append(out, tagged(Tag(in.Subject.Digest, "att"), parts))

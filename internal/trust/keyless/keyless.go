@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/digitorus/timestamp"
@@ -134,6 +135,11 @@ func (s *Signer) Payload(ctx context.Context, payload []byte) (*sign.Signed, err
 		return nil, err
 	}
 	return signed, s.complete(ctx, signed)
+}
+
+// HasOlder reports whether a log makes promises: one of version 1.
+func (s *Signer) HasOlder() bool {
+	return slices.ContainsFunc(s.services.Logs, func(l Log) bool { return l.Version == 1 })
 }
 
 // complete puts the certificate, timestamps and entries of logs beside a

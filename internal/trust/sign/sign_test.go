@@ -112,9 +112,9 @@ func forms(t testing.TB, s *sign.Signed) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	envelope, _, ok, err := s.Older()
-	if err != nil || !ok {
-		t.Fatalf("%v, %v", ok, err)
+	envelope, _, err := s.Older()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return map[string][]byte{sign.BundleType: bundle, sign.EnvelopeType: envelope}
 }
@@ -179,9 +179,9 @@ func TestSimple(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, annotations, ok, err := s.Older()
-	if err != nil || !ok || len(annotations) != 1 {
-		t.Fatalf("%v, %v, %v", annotations, ok, err)
+	data, annotations, err := s.Older()
+	if err != nil || len(annotations) != 1 {
+		t.Fatalf("%v, %v", annotations, err)
 	}
 	if s, err = sign.Read(sign.SimpleType, data, annotations); err != nil {
 		t.Fatal(err)

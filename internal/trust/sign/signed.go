@@ -65,6 +65,9 @@ type Signer interface {
 	Statement(ctx context.Context, statement []byte) (*Signed, error)
 	// Payload signs the payload of an older signature as it is.
 	Payload(ctx context.Context, payload []byte) (*Signed, error)
+	// HasOlder reports whether its signatures have the older form: whether
+	// [Signed.Older] gives one.
+	HasOlder() bool
 }
 
 // Verifier says whose signatures count.
@@ -115,6 +118,9 @@ func (k *Key) Payload(ctx context.Context, payload []byte) (*Signed, error) {
 	}
 	return k.signed(payload, message(payload, sig))
 }
+
+// HasOlder is true of keys.
+func (k *Key) HasOlder() bool { return true }
 
 func (k *Key) signed(payload []byte, b *bundlev1.Bundle) (*Signed, error) {
 	pub, err := k.Public()
@@ -207,13 +213,13 @@ type logged struct {
 type stamped struct{ SignedRFC3161Timestamp []byte }
 
 // Older is the layer of the older form: an envelope or a payload, with its
-// annotations. ok is false where there is no such form: with a certificate it
-// needs the promise of a log.
-func (s *Signed) Older() (data []byte, annotations map[string]string, ok bool, err error) {
+// annotations. With a certificate it needs the promise of a log, and without one
+// there is no such form.
+func (s *Signed) Older() (data []byte, annotations map[string]string, err error) {
 	annotations = map[string]string{signatureAnnotation: ""}
 	if e := s.Bundle.GetDsseEnvelope(); e != nil {
 		if data, err = json.Marshal(envelope(e)); err != nil {
-			return nil, nil, false, fmt.Errorf("sign: write envelope: %w", err)
+			return nil, nil, fmt.Errorf("sign: write envelope: %w", err)
 		}
 	} else {
 		data = s.Payload
@@ -222,7 +228,7 @@ func (s *Signed) Older() (data []byte, annotations map[string]string, ok bool, e
 	material := s.Bundle.GetVerificationMaterial()
 	cert := material.GetCertificate().GetRawBytes()
 	if cert == nil {
-		return data, annotations, true, nil
+		return data, annotations, nil
 	}
 	annotations[certificateAnnotation] = encodePEM(cert)
 	annotations[chainAnnotation] = encodePEM(s.Chain...)
@@ -235,12 +241,12 @@ func (s *Signed) Older() (data []byte, annotations map[string]string, ok bool, e
 		l.Payload.LogIndex, l.Payload.LogID = e.GetLogIndex(), hex.EncodeToString(e.GetLogId().GetKeyId())
 		text, err := json.Marshal(l)
 		if err != nil {
-			return nil, nil, false, fmt.Errorf("sign: write log entry: %w", err)
+			return nil, nil, fmt.Errorf("sign: write log entry: %w", err)
 		}
 		annotations[logAnnotation] = string(text)
-		return data, annotations, true, nil
+		return data, annotations, nil
 	}
-	return nil, nil, false, nil
+	return nil, nil, errors.New("sign: no log has promised an entry, and the older form has no place for anything else")
 }
 
 func encodePEM(certificates ...[]byte) string {
