@@ -22,7 +22,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -56,8 +58,8 @@ type Log struct {
 // Check says whether signatures could be verified later: when they were made
 // must be on record, or they end with the certificate, after minutes.
 func (s *Services) Check() error {
-	if s.Fulcio == "" {
-		return errors.New("sign: no certificate authority: name Fulcio's address")
+	if err := secret(s.Fulcio); err != nil {
+		return err
 	}
 	if len(s.Timestamps) > 0 {
 		return nil
@@ -71,6 +73,20 @@ func (s *Services) Check() error {
 		return errors.New("sign: a log of Rekor version 2 does not say when an entry was made: name a timestamp server too")
 	}
 	return errors.New("sign: nothing would prove when the signatures were made, and they could not be verified once the certificate ends: name a log or a timestamp server")
+}
+
+// secret says whether an identity token may be sent to an address: whoever reads
+// it on the way can sign as its owner.
+func secret(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("sign: certificate authority: %w", err)
+	}
+	ip := net.ParseIP(u.Hostname())
+	if u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("sign: certificate authority %q: the identity token goes there, so only https will do, or http with this machine", address)
 }
 
 // Signer signs with a key and a certificate of its own. It may be used by

@@ -560,6 +560,19 @@ func TestFindToken(t *testing.T) {
 	}
 }
 
+// TestSecret: if it fails, an identity token is sent where others can read it.
+func TestSecret(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"https://fulcio.example.org": true, "http://127.0.0.1:5555": true, "http://[::1]:5555": true, "http://localhost": true,
+		"http://fulcio.example.org": false, "fulcio.example.org": false, "": false, "http://127.0.0.1.example.org": false, "://": false,
+	} {
+		s := keyless.Services{Fulcio: address, Timestamps: []string{"http://tsa.example.org"}}
+		if err := s.Check(); (err == nil) != ok {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
 func TestSigningConfig(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	service := func(url string, version int) map[string]any {
