@@ -3,6 +3,8 @@ package keyless_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,6 +159,12 @@ func forms(t *testing.T, o keyless.IdentityOptions, name string, signed *sign.Si
 	}
 	if n := strings.Count(annotations["dev.sigstore.cosign/chain"], "BEGIN"); n != 2 {
 		t.Errorf("%s: a chain of %d", name, n)
+	}
+	// cosign compares a log's digest with these very bytes.
+	sum := sha256.Sum256(data)
+	var log struct{ Payload struct{ Body []byte } }
+	if err := json.Unmarshal([]byte(annotations["dev.sigstore.cosign/bundle"]), &log); err != nil || !bytes.Contains(log.Payload.Body, []byte(hex.EncodeToString(sum[:]))) {
+		t.Errorf("%s: the log's entry is not of its bytes: %v\n%s", name, err, log.Payload.Body)
 	}
 	again, err := sign.Read(mediaType, data, annotations)
 	if err != nil {

@@ -230,6 +230,12 @@ func (s *Signed) Older() (data []byte, annotations map[string]string, err error)
 	if cert == nil {
 		return data, annotations, nil
 	}
+	// The log has the digest of an envelope's very bytes, which are these.
+	if e := s.Bundle.GetDsseEnvelope(); e != nil {
+		if data, err = json.Marshal(e); err != nil {
+			return nil, nil, fmt.Errorf("sign: write envelope: %w", err)
+		}
+	}
 	annotations[certificateAnnotation] = encodePEM(cert)
 	annotations[chainAnnotation] = encodePEM(s.Chain...)
 	for _, e := range material.GetTlogEntries() {
