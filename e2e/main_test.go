@@ -40,6 +40,10 @@ func testMain(m *testing.M) int {
 	if !testenv.Required() {
 		return m.Run()
 	}
+	if dir := os.Getenv(insideVariable); dir != "" {
+		all = inside(dir)
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "distroless-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -9,22 +9,32 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
 	"distroless/internal/testenv"
 )
 
-// cosign builds the pinned cosign; the second time Go's build cache has it.
+// cosign builds the pinned cosign.
 func cosign(t *testing.T) string {
 	t.Helper()
 	testenv.E2E(t)
-	program := filepath.Join(all.dir, "cosign")
-	cmd := exec.Command("go", "build", "-o", program, "github.com/sigstore/cosign/v3/cmd/cosign")
-	cmd.Dir = filepath.Join("..", "tools")
+	return goTool(t, "", "github.com/sigstore/cosign/v3/cmd/cosign", "cosign")
+}
+
+// goTool builds a program that a module below tools pins; the second time Go's
+// build cache has it.
+func goTool(t *testing.T, module, path, name string) string {
+	t.Helper()
+	program := filepath.Join(all.dir, name)
+	cmd := exec.Command("go", "build", "-o", program, path)
+	cmd.Dir = filepath.Join("..", "tools", module)
+	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, out)
 	}
+	t.Logf("built %s in %.1f s", name, time.Since(began).Seconds())
 	return program
 }
 

@@ -99,9 +99,6 @@ func password(s *surroundings, twice bool) ([]byte, error) {
 	return first, err
 }
 
-// maxKey bounds a key file in bytes.
-const maxKey = 1 << 20
-
 // keyText reads a key from a file, or with env://NAME from the environment.
 func keyText(s *surroundings, ref string) ([]byte, error) {
 	if name, ok := strings.CutPrefix(ref, "env://"); ok {
@@ -114,18 +111,7 @@ func keyText(s *surroundings, ref string) ([]byte, error) {
 	if scheme, _, ok := strings.Cut(ref, "://"); ok {
 		return nil, usagef("key %s: %s:// is not known: expected a file, or env://NAME", ref, scheme)
 	}
-	info, err := os.Stat(ref)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	if info.Size() > maxKey {
-		return nil, fmt.Errorf("read key %s: %d bytes, more than a key has", ref, info.Size())
-	}
-	data, err := os.ReadFile(ref)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	return data, nil
+	return readSmall(ref, "key")
 }
 
 // signingKey reads a private key.

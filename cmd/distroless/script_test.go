@@ -78,7 +78,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(keys, "archive.asc"), r.Keyring(), 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "publish": publish, "stale": stale, "same": same, "json": jsonCmd, "requests": requests, "lines": lines, "put": put, "damage": damage, "keyenv": keyenv, "alter": alter, "registry": serve,
+			"exits": exits, "publish": publish, "stale": stale, "same": same, "json": jsonCmd, "requests": requests, "lines": lines, "put": put, "damage": damage, "keyenv": keyenv, "alter": alter, "registry": serve, "sigstore": sigstore(t),
 		},
 	})
 }

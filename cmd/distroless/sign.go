@@ -38,26 +38,39 @@ version 3 looks:
   cosign verify-attestation --type slsaprovenance1 --key distroless.pub --insecure-ignore-tlog=true IMAGE
 
 The key is a file or env://NAME, its password DISTROLESS_PASSWORD or
-COSIGN_PASSWORD. Signing again with the same key changes nothing. Without --key
-everything but signatures is attached.`
+COSIGN_PASSWORD. Signing again with the same key changes nothing.
+
+Without --key the signer is who the identity token says: that of --identity-token,
+else of the CI system (SIGSTORE_ID_TOKEN as GitLab's id_tokens set it, GitHub
+Actions with the permission id-token: write, a Kubernetes volume at
+/var/run/sigstore/cosign/oidc-token). A Fulcio certifies a key made for this run,
+and a Rekor enters each signature: in the public services, for everybody to see and
+for good. --fulcio-url, --rekor-url and --timestamp-server-url name others,
+"none" does without the last two, and --signing-config names all three. Signing
+again adds signatures. To verify:
+
+  cosign verify --certificate-identity WHO --certificate-oidc-issuer URL IMAGE
+
+--unsigned attaches everything but signatures.`
 
 func newSign(s *surroundings) *cobra.Command {
 	var o attachOptions
-	var key string
+	var by signerOptions
 	cmd := &cobra.Command{
 		Use:   "sign LAYOUT[:TAG]",
 		Short: "Attach SBOMs, provenance and signatures to images",
 		Long:  signLong,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if key != "" {
-				var err error
-				if o.key, err = signingKey(s, key); err != nil {
-					return err
-				}
-			}
 			l, err := lock.Read(o.lockFile)
 			if err != nil {
+				return err
+			}
+			if _, _, ok := source.IsLayout(args[0]); !ok {
+				return fmt.Errorf("sign %s: no layout is there: run \"distroless build\" first", args[0])
+			}
+			var who string
+			if o.signer, who, err = by.signer(cmd, s); err != nil {
 				return err
 			}
 			made, err := o.attach(cmd.Context(), s, args[0], l)
@@ -68,23 +81,22 @@ func newSign(s *surroundings) *cobra.Command {
 			if err := attach.ToLayout(path, made.subjects, made.list); err != nil {
 				return err
 			}
-			fmt.Fprintf(s.stdout, "%s  %d images and indices, %d attachments, %s\n", path, len(made.subjects), len(made.list), size(made.size()))
+			fmt.Fprintf(s.stdout, "%s  %d images and indices, %d attachments, %s%s\n", path, len(made.subjects), len(made.list), size(made.size()), who)
 			for _, n := range made.notes {
 				fmt.Fprintf(s.stderr, "note: %s\n", n)
 			}
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&key, "key", "", "private `key`: a file, or env://NAME")
-	f.StringVar(&o.lockFile, "lock", "distroless.lock", "lock `file` that the images were built from")
+	by.add(cmd)
+	cmd.Flags().StringVar(&o.lockFile, "lock", "distroless.lock", "lock `file` that the images were built from")
 	o.add(cmd)
 	return cmd
 }
 
 // attachOptions are the flags of everything that attaches.
 type attachOptions struct {
-	key         *sign.Key // nil attaches without signing
+	signer      sign.Signer // nil attaches without signing
 	lockFile    string
 	definition  string
 	compression string
@@ -126,10 +138,7 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 	// Little is kept and much thrown away: collecting at four times what is kept
 	// saves a seventh of the run, and the peak stays below that of a build.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	path, tag, ok := source.IsLayout(ref)
-	if !ok {
-		return nil, fmt.Errorf("sign %s: no layout is there: run \"distroless build\" first", ref)
-	}
+	path, tag, _ := source.IsLayout(ref)
 	on, err := layout.Open(path)
 	if err != nil {
 		return nil, err
@@ -167,6 +176,9 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 			}
 		}
 	}
+	if err := run.make(ctx); err != nil {
+		return nil, err
+	}
 	return &run.out, nil
 }
 
@@ -182,10 +194,26 @@ type attachRun struct {
 	checked  map[string]error        // recipes, by all that decides whether their definitions are right
 	texts    map[string]*definitions // by image and distro
 	done     map[v1.Hash]bool
+	inputs   []attach.Input
 	out      attachments
 }
 
-// entry attaches to one entry of the layout, and the images in it.
+// make makes the attachments of all that entry has found.
+func (r *attachRun) make(ctx context.Context) error {
+	made, err := attach.MakeAll(ctx, r.inputs)
+	if err != nil {
+		return err
+	}
+	for i, in := range r.inputs {
+		r.out.subjects = append(r.out.subjects, in.Subject.Digest)
+		r.out.list = append(r.out.list, made[i]...)
+		r.out.bySubject[in.Subject.Digest.String()] = made[i]
+	}
+	return nil
+}
+
+// entry finds what there is to attach to one entry of the layout, and to the
+// images in it.
 func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descriptor, tag string) error {
 	if r.done[d.Digest] {
 		return nil
@@ -220,11 +248,11 @@ func (r *attachRun) entry(ctx context.Context, src source.Source, d v1.Descripto
 	return nil
 }
 
-// one attaches to one image or index.
+// one finds what there is to attach to one image or index.
 func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document, members []sbom.Member, tag string) error {
 	v := members[0].Image
 	in := attach.Input{
-		Subject: d, Name: v.Name, SBOM: doc.Share(&r.licences), Distro: v.Distro, Version: versionOf().Version, Builder: r.builder, Key: r.key, Tags: r.oldTags,
+		Subject: d, Name: v.Name, SBOM: doc.Share(&r.licences), Distro: v.Distro, Version: versionOf().Version, Builder: r.builder, Signer: r.signer, Tags: r.oldTags,
 	}
 	if in.Name == "" {
 		in.Name = "image"
@@ -235,14 +263,8 @@ func (r *attachRun) one(ctx context.Context, d v1.Descriptor, doc *sbom.Document
 		}
 		r.out.notes = append(r.out.notes, fmt.Sprintf("%s:%s: no provenance and no lock attached: %v", in.Name, tag, err))
 	}
-	list, err := attach.Make(ctx, in)
-	if err != nil {
-		return err
-	}
 	r.done[d.Digest] = true
-	r.out.subjects = append(r.out.subjects, d.Digest)
-	r.out.list = append(r.out.list, list...)
-	r.out.bySubject[d.Digest.String()] = list
+	r.inputs = append(r.inputs, in)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,29 +19,43 @@ import (
 	"distroless/internal/plan/lock"
 	"distroless/internal/trust/diff"
 	"distroless/internal/trust/inventory"
+	"distroless/internal/trust/keyless"
 	"distroless/internal/trust/provenance"
+	"distroless/internal/trust/sign"
 	"distroless/internal/trust/source"
 	"distroless/internal/trust/verify"
 )
 
-const verifyLong = `Verify an image: that it is signed with a key, that its signed provenance is about
-it, that its SBOMs name every package and file of the layers with the right digests,
-and that the lock attached to it has its packages. What holds is printed line by
-line. The image is a layout or an OCI archive, with a tag where it holds several, or
-one in a registry.
+const verifyLong = `Verify an image: that it is signed with a key or by an identity, that its signed
+provenance is about it, that its SBOMs name every package and file of the layers
+with the right digests, and that the lock attached to it has its packages. What holds
+is printed line by line. The image is a layout or an OCI archive, with a tag where it
+holds several, or one in a registry.
+
+An identity is a certificate's subject and who vouches for it, as in
+
+  distroless verify IMAGE --trusted-root trusted_root.json \
+    --certificate-identity https://github.com/team/images/.github/workflows/release.yml@refs/tags/v1 \
+    --certificate-oidc-issuer https://token.actions.githubusercontent.com
+
+Nobody is asked: whom to trust for it is in sigstore's trusted root. "cosign
+trusted-root create --with-default-services --out trusted_root.json" writes that of the
+public services. What a trusted root lists has to be there: an entry in a transparency
+log, the time of a log or a timestamp authority, an entry of the certificate in a
+certificate transparency log.
 
 With --rebuild the image is built again from the lock and the definitions attached
 to it, with packages from the cache or the archive, and compared: by digest, where
 the compressor is another by the digests of the layers' archives.
 
 Exit codes: 0 everything holds; 1 it could not be found out; 2 the command line is
-wrong; 4 not signed; 5 signed, but not with this key; 6 altered: something is not
-what was signed; 7 not reproducible.`
+wrong; 4 not signed; 5 signed, but not with this key or by this identity, or nothing
+proves that; 6 altered: something is not what was signed; 7 not reproducible.`
 
 func newVerify(s *surroundings) *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
-		Use:   "verify IMAGE --key KEY",
+		Use:   "verify IMAGE",
 		Short: "Verify an image's signature, provenance and contents",
 		Long:  verifyLong,
 		Args:  cobra.ExactArgs(1),
@@ -48,6 +63,12 @@ func newVerify(s *surroundings) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.key, "key", "", "public `key`: a file, or env://NAME")
+	f.StringVar(&o.identity.Subject, "certificate-identity", "", "`identity` that a certificate has to be for: an address of mail, or a workflow's URI")
+	f.StringVar(&o.identity.SubjectRegexp, "certificate-identity-regexp", "", "regular `expression` for it; write ^ and $ to match the whole")
+	f.StringVar(&o.identity.Issuer, "certificate-oidc-issuer", "", "`address` of who has to vouch for the identity")
+	f.StringVar(&o.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "regular `expression` for it")
+	f.StringVar(&o.trustedRoot, "trusted-root", "", "`file` with sigstore's trusted root, trusted_root.json")
+	f.BoolVar(&o.identity.IgnoreLog, "insecure-ignore-tlog", false, "do without an entry in a transparency log: a timestamp has to tell the time")
 	f.BoolVar(&o.signatureOnly, "signature-only", false, "verify the signature and the layers' digests, for images that have no SBOM and no provenance of ours")
 	f.BoolVar(&o.rebuild, "rebuild", false, "build the image again from the lock attached to it, and compare")
 	f.StringVar(&o.common.archive, "archive", "", "for --rebuild: `address` of a Debian mirror (default this machine's apt sources)")
@@ -62,18 +83,54 @@ func newVerify(s *surroundings) *cobra.Command {
 type verifyOptions struct {
 	registryFlags
 	common                 common
-	key                    string
+	key, trustedRoot       string
+	identity               keyless.IdentityOptions
 	signatureOnly, rebuild bool
 }
 
-func (o *verifyOptions) run(ctx context.Context, s *surroundings, ref string) error {
-	if o.key == "" {
-		return usagef("verify: no key to verify with: name the signer's public key with --key")
+// by is whose signatures count.
+func (o *verifyOptions) by(s *surroundings) (sign.Verifier, error) {
+	id := &o.identity
+	subject, issuer := id.Subject+id.SubjectRegexp != "", id.Issuer+id.IssuerRegexp != ""
+	switch {
+	case o.key != "" && (subject || issuer):
+		return nil, usagef("verify: with a key or by an identity: leave out --key, or the --certificate- flags")
+	case o.key != "":
+		k, err := publicKey(s, o.key)
+		if err != nil {
+			return nil, err
+		}
+		return k, nil
+	case !subject && !issuer:
+		return nil, usagef("verify: nobody to verify by: name the signer's public key with --key, or the signer with --certificate-identity and --certificate-oidc-issuer")
+	case !subject:
+		return nil, usagef("verify: name the signer with --certificate-identity or --certificate-identity-regexp: an issuer vouches for many")
+	case !issuer:
+		return nil, usagef("verify: name who vouches for the identity with --certificate-oidc-issuer or --certificate-oidc-issuer-regexp: others could for the same name")
+	case o.trustedRoot == "":
+		return nil, usagef("verify: nothing says which certificates to trust, and no network is asked: name sigstore's trusted_root.json with --trusted-root (for the public services \"cosign trusted-root create --with-default-services --out trusted_root.json\" writes it)")
 	}
+	for flag, pattern := range map[string]string{"certificate-identity-regexp": id.SubjectRegexp, "certificate-oidc-issuer-regexp": id.IssuerRegexp} {
+		if _, err := regexp.Compile(pattern); err != nil {
+			return nil, usagef("--%s: %w", flag, err)
+		}
+	}
+	var err error
+	if id.TrustedRoot, err = readSmall(o.trustedRoot, "trusted root"); err != nil {
+		return nil, err
+	}
+	by, err := keyless.NewIdentity(*id)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.trustedRoot, err)
+	}
+	return by, nil
+}
+
+func (o *verifyOptions) run(ctx context.Context, s *surroundings, ref string) error {
 	if o.signatureOnly && o.rebuild {
 		return usagef("--rebuild needs the lock attached to the image, which --signature-only does not look at: leave one out")
 	}
-	key, err := publicKey(s, o.key)
+	by, err := o.by(s)
 	if err != nil {
 		return err
 	}
@@ -86,7 +143,7 @@ func (o *verifyOptions) run(ctx context.Context, s *surroundings, ref string) er
 		Image  string         `json:"image"`
 		Checks []verify.Check `json:"checks"`
 	}{ref, []verify.Check{}}
-	vo := verify.Options{Key: key, SignatureOnly: o.signatureOnly, Tell: func(c verify.Check) {
+	vo := verify.Options{By: by, SignatureOnly: o.signatureOnly, Tell: func(c verify.Check) {
 		report.Checks = append(report.Checks, c)
 		u.printf("ok  %-10s  %s\n", c.What, c.Text)
 	}}

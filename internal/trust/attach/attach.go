@@ -10,9 +10,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +20,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"distroless/internal/oci/layout"
 	"distroless/internal/oci/registry"
@@ -33,9 +34,6 @@ import (
 const (
 	emptyType = "application/vnd.oci.empty.v1+json"
 	refName   = "org.opencontainers.image.ref.name"
-	// SignatureAnnotation holds, on the layer of an older signature, the
-	// signature in base64.
-	SignatureAnnotation = "dev.cosignproject.cosign/signature"
 	// PredicateAnnotation names the kind of statement in an older attestation.
 	PredicateAnnotation = "predicateType"
 	// BundlePredicateAnnotation does on a manifest that holds a bundle.
@@ -56,9 +54,10 @@ type Input struct {
 	Distro string     // as purls have it: "debian-13"
 	// Version is the program's; Builder who ran it, a URI.
 	Version, Builder string
-	// Key signs; nil attaches what there is without signatures.
-	Key *sign.Key
-	// Tags says that signatures go under tags too: sha256-<hex>.sig and .att.
+	// Signer signs; nil attaches what there is without signatures.
+	Signer sign.Signer
+	// Tags says that signatures go under tags too, where the signer has a form
+	// for it: sha256-<hex>.sig and .att.
 	Tags bool
 }
 
@@ -68,8 +67,41 @@ type statement struct {
 	text          []byte
 }
 
-// Make makes an image's attachments. The same input gives the same bytes.
+// atOnce is how many images are signed at a time. Services that sign answer
+// slowly, and take many requests together.
+const atOnce = 8
+
+// MakeAll makes the attachments of several images, in their order. What is to be
+// signed is made one image after the other, while others are signed.
+func MakeAll(ctx context.Context, in []Input) ([][]registry.Attachment, error) {
+	out := make([][]registry.Attachment, len(in))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i := range in {
+		unsigned, statements, err := prepare(&in[i])
+		if err != nil {
+			return nil, errors.Join(err, g.Wait())
+		}
+		g.Go(func() (err error) {
+			out[i], err = finish(ctx, &in[i], unsigned, statements)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// Make makes an image's attachments. The same input gives the same bytes, if the
+// signer gives the same signatures: one with a key does.
 func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
+	unsigned, statements, err := prepare(&in)
+	if err != nil {
+		return nil, err
+	}
+	return finish(ctx, &in, unsigned, statements)
+}
+
+// prepare makes the documents of an image, and the statements to sign.
+func prepare(in *Input) ([]registry.Attachment, []statement, error) {
 	var out []registry.Attachment
 	var statements []statement
 	byproducts := map[string]string{}
@@ -77,20 +109,20 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 		for _, f := range sbom.Formats() {
 			data, err := in.SBOM.Encode(f)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			a, digest := describe(in.Subject, f.MediaType(), f.MediaType(), data, nil)
 			byproducts[f.MediaType()] = digest.Hex
 			out = append(out, a)
-			if f != sbom.SPDX || in.Key == nil {
+			if f != sbom.SPDX || in.Signer == nil {
 				continue // one signed statement of the contents is enough; the provenance covers both
 			}
 			s, err := provenance.NewStatement(in.Name, in.Subject.Digest.String(), f.PredicateType(), json.RawMessage(bytes.TrimSpace(data)))
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if statements, err = appendStatement(statements, s); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
@@ -101,13 +133,18 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 			Distro: in.Distro, Version: in.Version, Builder: in.Builder, Byproducts: byproducts,
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if statements, err = appendStatement(statements, s); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if in.Key == nil {
+	return out, statements, nil
+}
+
+// finish signs what prepare has made, or attaches the provenance as it is.
+func finish(ctx context.Context, in *Input, out []registry.Attachment, statements []statement) ([]registry.Attachment, error) {
+	if in.Signer == nil {
 		for _, s := range statements {
 			if s.predicateType == provenance.PredicateType {
 				out = append(out, document(in.Subject, provenance.PayloadType, provenance.PayloadType, s.text, nil))
@@ -115,7 +152,7 @@ func Make(ctx context.Context, in Input) ([]registry.Attachment, error) {
 		}
 		return out, nil
 	}
-	signed, err := signatures(ctx, &in, statements)
+	signed, err := signatures(ctx, in, statements)
 	return append(out, signed...), err
 }
 
@@ -134,9 +171,14 @@ func signatures(ctx context.Context, in *Input, statements []statement) ([]regis
 	if err != nil {
 		return nil, err
 	}
+	statements = append([]statement{{sign.SignatureType, text}}, statements...)
+	signed, simple, err := signAll(ctx, in, statements)
+	if err != nil {
+		return nil, err
+	}
 	var out []registry.Attachment
-	for _, s := range append([]statement{{sign.SignatureType, text}}, statements...) {
-		data, err := in.Key.Bundle(ctx, s.text)
+	for i, s := range statements {
+		data, err := signed[i].JSON()
 		if err != nil {
 			return nil, err
 		}
@@ -144,22 +186,51 @@ func signatures(ctx context.Context, in *Input, statements []statement) ([]regis
 			bundleContentAnnotation: "dsse-envelope", BundlePredicateAnnotation: s.predicateType,
 		}))
 	}
-	if !in.Tags {
+	if simple == nil {
 		return out, nil
 	}
-	payload, sig, err := in.Key.Simple(ctx, in.Name, in.Subject.Digest.String())
+	old, err := older(in, statements[1:], signed[1:], simple)
+	return append(out, old...), err
+}
+
+// signAll signs the statements, and with Tags the payload of an older signature;
+// that is nil where the signer has none.
+func signAll(ctx context.Context, in *Input, statements []statement) (signed []*sign.Signed, simple *sign.Signed, err error) {
+	signed = make([]*sign.Signed, len(statements))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, s := range statements {
+		g.Go(func() (err error) {
+			signed[i], err = in.Signer.Statement(ctx, s.text)
+			return err
+		})
+	}
+	if in.Tags && in.Signer.HasOlder() {
+		g.Go(func() error {
+			payload, err := sign.Simple(in.Name, in.Subject.Digest.String())
+			if err == nil {
+				simple, err = in.Signer.Payload(ctx, payload)
+			}
+			return err
+		})
+	}
+	return signed, simple, g.Wait()
+}
+
+// older are the signature and the statements under tags.
+func older(in *Input, statements []statement, signed []*sign.Signed, simple *sign.Signed) ([]registry.Attachment, error) {
+	data, annotations, err := simple.Older()
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, tagged(Tag(in.Subject.Digest, "sig"), []part{{sign.SimpleType, payload, map[string]string{
-		SignatureAnnotation: base64.StdEncoding.EncodeToString(sig)}}}))
+	out := []registry.Attachment{tagged(Tag(in.Subject.Digest, "sig"), []part{{sign.SimpleType, data, annotations}})}
 	var parts []part
-	for _, s := range statements {
-		data, err := in.Key.Envelope(ctx, s.text)
+	for i, s := range statements {
+		data, annotations, err := signed[i].Older()
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part{sign.EnvelopeType, data, map[string]string{SignatureAnnotation: "", PredicateAnnotation: s.predicateType}})
+		annotations[PredicateAnnotation] = s.predicateType
+		parts = append(parts, part{sign.EnvelopeType, data, annotations})
 	}
 	if len(parts) > 0 {
 		out = append(out, tagged(Tag(in.Subject.Digest, "att"), parts))

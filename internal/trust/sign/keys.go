@@ -1,11 +1,12 @@
-// Package sign makes and checks signatures as cosign does, with key pairs: keys
-// encrypted under a password, DSSE envelopes, sigstore bundles, and the older
-// signatures over a "simple signing" payload. It knows bytes only; which
-// manifests they go into is for package attach.
+// Package sign knows signatures in the forms of cosign: sigstore bundles, DSSE
+// envelopes, and the older signatures over a "simple signing" payload. It makes
+// and checks them with key pairs, which may be encrypted under a password. It
+// knows bytes only; which manifests they go into is for package attach.
 //
-// Signatures with certificates of Fulcio are not made or checked here.
+// Whatever makes signatures is a [Signer] here, and whatever says whose count a
+// [Verifier]: a key in this package, a certificate in package keyless.
 //
-// Start with [Generate], [ParsePrivate] and [ParsePublic].
+// Start with [Read], or with [Generate], [ParsePrivate] and [ParsePublic].
 package sign
 
 import (
@@ -40,7 +41,10 @@ var ErrPassword = errors.New("the password does not fit the key")
 // Key is a private key.
 type Key struct{ signer crypto.Signer }
 
-var _ dsse.Signer = (*Key)(nil)
+var (
+	_ dsse.Signer = (*Key)(nil)
+	_ Signer      = (*Key)(nil)
+)
 
 // Public is a public key.
 type Public struct {
@@ -48,7 +52,10 @@ type Public struct {
 	der []byte
 }
 
-var _ dsse.Verifier = (*Public)(nil)
+var (
+	_ dsse.Verifier = (*Public)(nil)
+	_ Verifier      = (*Public)(nil)
+)
 
 // Generate makes a key pair, ECDSA on P-256, as PEM; the private one is
 // encrypted under the password, which may be empty.
@@ -101,8 +108,17 @@ func ParsePrivate(data []byte, password func() ([]byte, error)) (*Key, error) {
 	if !ok {
 		return nil, fmt.Errorf("read private key: %T cannot sign", any)
 	}
-	if _, err := newPublic(s.Public()); err != nil {
+	k, err := NewKey(s)
+	if err != nil {
 		return nil, fmt.Errorf("read private key: %w", err)
+	}
+	return k, nil
+}
+
+// NewKey takes a key of the kinds that signatures are made with here.
+func NewKey(s crypto.Signer) (*Key, error) {
+	if _, err := newPublic(s.Public()); err != nil {
+		return nil, err
 	}
 	return &Key{s}, nil
 }

@@ -105,39 +105,65 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// forms are the ways in which a statement is kept.
+func forms(t testing.TB, s *sign.Signed) map[string][]byte {
+	t.Helper()
+	bundle, err := s.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, _, err := s.Older()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{sign.BundleType: bundle, sign.EnvelopeType: envelope}
+}
+
+// checked reads and checks what was kept.
+func checked(t testing.TB, p *sign.Public, mediaType string, data []byte) ([]byte, error) {
+	s, err := sign.Read(mediaType, data, nil)
+	if err != nil {
+		return nil, err
+	}
+	by, err := p.Check(t.Context(), s)
+	if err == nil && by != "with the key" {
+		t.Errorf("signed %q", by)
+	}
+	return s.Payload, err
+}
+
 func TestSigned(t *testing.T) {
 	k, p := keys(t)
 	_, other := keys(t)
 	statement := []byte(`{"_type":"https://in-toto.io/Statement/v1"}`)
-	for _, mediaType := range []string{sign.BundleType, sign.EnvelopeType} {
-		make := k.Bundle
-		if mediaType == sign.EnvelopeType {
-			make = k.Envelope
+	s, err := k.Statement(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := k.Statement(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mediaType, data := range forms(t, s) {
+		if !bytes.Equal(data, forms(t, again)[mediaType]) {
+			t.Errorf("%s: signing again gives other bytes", mediaType)
 		}
-		data, err := make(t.Context(), statement)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := make(t.Context(), statement)
-		if err != nil || !bytes.Equal(data, again) {
-			t.Errorf("%s: signing again gives other bytes: %v", mediaType, err)
-		}
-		if got, err := p.Open(t.Context(), mediaType, data); err != nil || !bytes.Equal(got, statement) {
+		if got, err := checked(t, p, mediaType, data); err != nil || !bytes.Equal(got, statement) {
 			t.Errorf("%s: %q, %v", mediaType, got, err)
 		}
-		if _, err := other.Open(t.Context(), mediaType, data); !errors.Is(err, sign.ErrSignature) {
+		var refused *sign.Refused
+		if _, err := checked(t, other, mediaType, data); !errors.Is(err, sign.ErrSignature) || !errors.As(err, &refused) || refused.Altered {
 			t.Errorf("%s with another key: %v", mediaType, err)
 		}
 		altered := bytes.Replace(data, []byte("eyJfdHlwZSI6"), []byte("eyJfdHlwZSI7"), 1)
-		if _, err := p.Open(t.Context(), mediaType, altered); err == nil || bytes.Equal(altered, data) {
+		if _, err := checked(t, p, mediaType, altered); err == nil || bytes.Equal(altered, data) {
 			t.Errorf("%s altered: accepted", mediaType)
-		}
-		if got, err := sign.Unverified(mediaType, data); err != nil || !bytes.Equal(got, statement) {
-			t.Errorf("%s unverified: %q, %v", mediaType, got, err)
+		} else if errors.As(err, &refused) && refused.Altered != (mediaType == sign.BundleType) {
+			t.Errorf("%s altered: %v", mediaType, err) // a bundle names its key, an envelope does not
 		}
 		unsigned := data[:bytes.Index(data, []byte(`"signatures":[`))+len(`"signatures":[`)]
 		unsigned = append(unsigned, []byte("]}}")[:2+strings.Count(mediaType, "bundle")]...)
-		if _, err := p.Open(t.Context(), mediaType, unsigned); err == nil {
+		if _, err := checked(t, p, mediaType, unsigned); err == nil {
 			t.Errorf("%s without signatures: accepted", mediaType)
 		}
 	}
@@ -145,14 +171,29 @@ func TestSigned(t *testing.T) {
 
 func TestSimple(t *testing.T) {
 	k, p := keys(t)
-	payload, sig, err := k.Simple(t.Context(), "base-debian13", "sha256:abc")
+	payload, err := sign.Simple("base-debian13", "sha256:abc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := p.OpenSimple(t.Context(), payload, sig); err != nil || d != "sha256:abc" {
+	s, err := k.Payload(t.Context(), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, annotations, err := s.Older()
+	if err != nil || len(annotations) != 1 {
+		t.Fatalf("%v, %v", annotations, err)
+	}
+	if s, err = sign.Read(sign.SimpleType, data, annotations); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Check(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+	if d, err := sign.SimpleDigest(s.Payload); err != nil || d != "sha256:abc" {
 		t.Errorf("%q, %v", d, err)
 	}
-	if _, err := p.OpenSimple(t.Context(), bytes.Replace(payload, []byte("abc"), []byte("abd"), 1), sig); !errors.Is(err, sign.ErrSignature) {
+	s.Payload = bytes.Replace(payload, []byte("abc"), []byte("abd"), 1)
+	if _, err := p.Check(t.Context(), s); !errors.Is(err, sign.ErrSignature) {
 		t.Errorf("altered: %v", err)
 	}
 	if d, err := sign.SimpleDigest([]byte(`{"critical":{"type":"atomic container signature"}}`)); err == nil {
@@ -160,7 +201,9 @@ func TestSimple(t *testing.T) {
 	}
 }
 
-func FuzzOpen(f *testing.F) {
+// FuzzRead reads what anybody may attach. If it fails, something that the key
+// has not signed passes.
+func FuzzRead(f *testing.F) {
 	k, err := sign.ParsePrivate([]byte(fixedKey), password(""))
 	if err != nil {
 		f.Fatal(err)
@@ -169,20 +212,23 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, make := range [](func() ([]byte, error)){
-		func() ([]byte, error) { return k.Bundle(f.Context(), []byte("statement")) },
-		func() ([]byte, error) { return k.Envelope(f.Context(), []byte("statement")) },
-	} {
-		data, err := make()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+	s, err := k.Statement(f.Context(), []byte("statement"))
+	if err != nil {
+		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, mediaType := range []string{sign.BundleType, sign.EnvelopeType} {
-			if got, err := p.Open(t.Context(), mediaType, data); err == nil && string(got) != "statement" {
-				t.Errorf("%s: a signature of %q", mediaType, got)
+	for _, data := range forms(f, s) {
+		f.Add(data, "", "")
+	}
+	f.Add([]byte("statement"), "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", `{"SignedEntryTimestamp":"","Payload":{"body":"e30=","integratedTime":1,"logIndex":1,"logID":"00"}}`)
+	f.Fuzz(func(t *testing.T, data []byte, certificate, log string) {
+		annotations := map[string]string{"dev.cosignproject.cosign/signature": "AAAA", "dev.sigstore.cosign/certificate": certificate, "dev.sigstore.cosign/bundle": log}
+		for _, mediaType := range []string{sign.BundleType, sign.EnvelopeType, sign.SimpleType} {
+			s, err := sign.Read(mediaType, data, annotations)
+			if err != nil {
+				continue
+			}
+			if _, err := p.Check(t.Context(), s); err == nil && string(s.Payload) != "statement" {
+				t.Errorf("%s: a signature of %q", mediaType, s.Payload)
 			}
 		}
 	})

@@ -14,7 +14,6 @@ import (
 	"distroless/internal/trust/inventory"
 	"distroless/internal/trust/provenance"
 	"distroless/internal/trust/sbom"
-	"distroless/internal/trust/sign"
 )
 
 // attested checks what is said of one image or index.
@@ -55,18 +54,16 @@ func (v *verifier) provenance(ctx context.Context, d v1.Descriptor) (*provenance
 	if err != nil {
 		return nil, err
 	}
-	if _, err := v.tagged(ctx, d, "att", func(p part) error {
-		if p.annotations[attach.PredicateAnnotation] == provenance.PredicateType {
-			list = append(list, bundle{provenance.PredicateType, sign.EnvelopeType, p.data, "attestation under the tag " + attach.Tag(d.Digest, "att")})
-		}
-		return nil
-	}); err != nil {
+	old, err := v.tagged(ctx, d, "att", func(l v1.Descriptor) bool {
+		return l.Annotations[attach.PredicateAnnotation] == provenance.PredicateType
+	})
+	if err != nil {
 		return nil, err
 	}
 	var found faults
 	var good *provenance.Statement
-	for _, b := range list {
-		s, err := v.open(ctx, b, d)
+	for _, c := range append(list, old...) {
+		s, _, err := v.statement(ctx, c, d)
 		if err != nil {
 			found = append(found, err)
 			continue

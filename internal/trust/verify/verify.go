@@ -1,7 +1,7 @@
 // Package verify holds an image against what is attached to it: that it is
-// signed with a key, that the signed provenance is about it, that the SBOMs say
-// what the layers hold, and that its own lock builds it again. It trusts the key
-// and nothing else.
+// signed by whom its caller trusts, that the signed provenance is about it, that
+// the SBOMs say what the layers hold, and that its own lock builds it again. Whose
+// signatures count a [sign.Verifier] says, for all of it; nothing else is trusted.
 //
 // Start with [Image].
 package verify
@@ -9,7 +9,6 @@ package verify
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,7 +31,7 @@ type Kind int
 // The kinds of faults.
 const (
 	NotSigned       Kind = iota + 1 // nothing signed is there
-	WrongSigner                     // what is signed was signed with other keys
+	WrongSigner                     // what is signed was signed by others, or nothing proves by whom
 	Altered                         // something is not what was signed
 	NotReproducible                 // the image's own lock gives another image
 )
@@ -63,7 +62,8 @@ type Check struct {
 
 // Options say what is verified.
 type Options struct {
-	Key *sign.Public
+	// By says whose signatures count.
+	By sign.Verifier
 	// SignatureOnly leaves out what is attached besides the signature.
 	SignatureOnly bool
 	// Rebuild builds an image again from the lock attached to it and compares
@@ -166,54 +166,58 @@ func checkSums(m *inventory.Inventory) error {
 	return nil
 }
 
-// signature looks for a signature of a digest that the key has made.
+// signature looks for a signature of a digest that counts.
 func (v *verifier) signature(ctx context.Context, d v1.Descriptor) error {
+	list, err := v.bundles(ctx, d, sign.SignatureType)
+	if err != nil {
+		return err
+	}
+	old, err := v.tagged(ctx, d, "sig", func(v1.Descriptor) bool { return true })
+	if err != nil {
+		return err
+	}
 	var found faults
-	var forms []string
-	bundles, err := v.bundles(ctx, d, sign.SignatureType)
-	if err != nil {
-		return err
-	}
-	for _, b := range bundles {
-		if _, err := v.open(ctx, b, d); err != nil {
-			found = append(found, err)
-			continue
-		}
-		forms = append(forms, "bundle")
-	}
-	old, err := v.tagged(ctx, d, "sig", func(p part) error {
-		sig, err := base64.StdEncoding.DecodeString(p.annotations[attach.SignatureAnnotation])
-		if err != nil {
-			return fault(Altered, "signature", "signature under the tag %s: %w", attach.Tag(d.Digest, "sig"), err)
-		}
-		digest, err := v.Key.OpenSimple(ctx, p.data, sig)
-		if err != nil {
-			return fault(WrongSigner, "signature", "signature under the tag %s: %w", attach.Tag(d.Digest, "sig"), err)
-		}
-		if digest != d.Digest.String() {
-			return fault(Altered, "signature", "signature under the tag %s: it is for %s", attach.Tag(d.Digest, "sig"), digest)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, err := range old {
+	var signers, forms []string
+	for _, c := range append(list, old...) {
+		by, err := v.signs(ctx, c, d)
 		if err != nil {
 			found = append(found, err)
 			continue
 		}
-		forms = append(forms, "tag")
+		signers, forms = append(signers, by), append(forms, c.form)
 	}
 	if len(forms) > 0 {
-		slices.Sort(forms)
-		v.tell("signature", "%s is signed with the key (%s)", d.Digest, strings.Join(slices.Compact(forms), ", "))
+		v.tell("signature", "%s is signed %s (%s)", d.Digest, distinct(signers, ", and "), distinct(forms, ", "))
 		return nil
 	}
 	if err := found.worst(); err != nil {
 		return err
 	}
 	return fault(NotSigned, "signature", "%s %s: no signature is there", v.src.Name(), d.Digest)
+}
+
+func distinct(list []string, separator string) string {
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), separator)
+}
+
+// signs checks that a candidate signs an image, and returns who has signed it.
+func (v *verifier) signs(ctx context.Context, c candidate, d v1.Descriptor) (by string, err error) {
+	if c.mediaType != sign.SimpleType {
+		_, by, err = v.statement(ctx, c, d)
+		return by, err
+	}
+	if by, err = v.check(ctx, c); err != nil {
+		return "", err
+	}
+	digest, err := sign.SimpleDigest(c.signed.Payload)
+	if err != nil {
+		return "", fault(Altered, "signature", "%s: %w", c.where, err)
+	}
+	if digest != d.Digest.String() {
+		return "", fault(Altered, "signature", "%s: it is for %s", c.where, digest)
+	}
+	return by, nil
 }
 
 // faults are the reasons why none of several signatures counts.
@@ -232,22 +236,23 @@ func (f faults) worst() error {
 	return errors.Join(f...)
 }
 
-// bundle is one bundle or envelope about an image.
-type bundle struct {
-	predicateType string
-	mediaType     string
-	data          []byte
-	where         string
+// candidate is something signed that lies beside an image. Whether it may be
+// believed is for check.
+type candidate struct {
+	signed    *sign.Signed
+	mediaType string
+	form      string // "bundle" or "tag"
+	where     string
+	err       error // it cannot be read; another one may do
 }
 
-// bundles lists the bundles of a kind that are attached to a digest. Whether
-// they may be believed is for open.
-func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType string) ([]bundle, error) {
+// bundles lists the bundles of a kind that are attached to a digest.
+func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType string) ([]candidate, error) {
 	list, err := v.src.Referrers(ctx, d.Digest)
 	if err != nil {
 		return nil, err
 	}
-	var out []bundle
+	var out []candidate
 	for _, r := range list {
 		if r.ArtifactType != sign.BundleType {
 			continue
@@ -261,21 +266,22 @@ func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType s
 		if err != nil {
 			return nil, signatureFault(err)
 		}
-		b := bundle{mediaType: sign.BundleType, data: data, where: "bundle " + r.Digest.String()}
-		text, err := sign.Unverified(b.mediaType, data)
-		if err != nil {
-			return nil, fault(Altered, "signature", "%s: %w", b.where, err)
+		c := newCandidate(sign.BundleType, data, nil, "bundle", "bundle "+r.Digest.String())
+		if c.err == nil {
+			var s *provenance.Statement
+			if s, c.err = provenance.ParseStatement(c.signed.Payload); c.err == nil && s.PredicateType != predicateType {
+				continue
+			}
 		}
-		s, err := provenance.ParseStatement(text)
-		if err != nil {
-			return nil, fault(Altered, "signature", "%s: %w", b.where, err)
-		}
-		b.predicateType = s.PredicateType
-		if s.PredicateType == predicateType {
-			out = append(out, b)
-		}
+		out = append(out, c)
 	}
 	return out, nil
+}
+
+func newCandidate(mediaType string, data []byte, annotations map[string]string, form, where string) candidate {
+	c := candidate{mediaType: mediaType, form: form, where: where}
+	c.signed, c.err = sign.Read(mediaType, data, annotations)
+	return c
 }
 
 // signatureFault names a blob that is not what its manifest says as part of a
@@ -288,38 +294,44 @@ func signatureFault(err error) error {
 	return err
 }
 
-// open checks a bundle's signature and that it is about the image, and returns
-// the statement.
-func (v *verifier) open(ctx context.Context, b bundle, d v1.Descriptor) (*provenance.Statement, error) {
-	text, err := v.Key.Open(ctx, b.mediaType, b.data)
-	if err != nil {
-		kind := WrongSigner
-		if b.mediaType == sign.BundleType && sign.Hint(b.data) == v.Key.Hint() {
-			kind = Altered // it claims to be of this key
-		}
-		return nil, fault(kind, "signature", "%s: %w", b.where, err)
+// check checks that a candidate is signed by somebody who counts, and returns
+// who that is.
+func (v *verifier) check(ctx context.Context, c candidate) (by string, err error) {
+	if c.err != nil {
+		return "", fault(Altered, "signature", "%s: %w", c.where, c.err)
 	}
-	s, err := provenance.ParseStatement(text)
-	if err != nil {
-		return nil, fault(Altered, "signature", "%s: %w", b.where, err)
+	by, err = v.By.Check(ctx, c.signed)
+	var refused *sign.Refused
+	switch {
+	case err == nil:
+		return by, nil
+	case !errors.As(err, &refused):
+		return "", fmt.Errorf("%s: %w", c.where, err)
+	case refused.Altered:
+		return "", fault(Altered, "signature", "%s: %w", c.where, err)
+	}
+	return "", fault(WrongSigner, "signature", "%s: %w", c.where, err)
+}
+
+// statement checks a signed statement and that it is about the image.
+func (v *verifier) statement(ctx context.Context, c candidate, d v1.Descriptor) (s *provenance.Statement, by string, err error) {
+	if by, err = v.check(ctx, c); err != nil {
+		return nil, "", err
+	}
+	if s, err = provenance.ParseStatement(c.signed.Payload); err != nil {
+		return nil, "", fault(Altered, "signature", "%s: %w", c.where, err)
 	}
 	if !s.About(d.Digest.String()) {
-		return nil, fault(Altered, "signature", "%s: it is about another image, not %s", b.where, d.Digest)
+		return nil, "", fault(Altered, "signature", "%s: it is about another image, not %s", c.where, d.Digest)
 	}
-	return s, nil
+	return s, by, nil
 }
 
-// part is one layer of a manifest under a tag.
-type part struct {
-	mediaType   string
-	data        []byte
-	annotations map[string]string
-}
-
-// tagged calls f with the layers of what lies under an image's tag of a kind,
-// and returns what f said of each.
-func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, f func(part) error) ([]error, error) {
-	at, ok, err := v.src.Tag(ctx, attach.Tag(d.Digest, kind))
+// tagged lists what lies under an image's tag of a kind, of the layers that are
+// wanted.
+func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, wanted func(v1.Descriptor) bool) ([]candidate, error) {
+	tag := attach.Tag(d.Digest, kind)
+	at, ok, err := v.src.Tag(ctx, tag)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -329,15 +341,20 @@ func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, f f
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(data))
 	if err != nil {
-		return nil, fault(Altered, "signature", "tag %s: %w", attach.Tag(d.Digest, kind), err)
+		return nil, fault(Altered, "signature", "tag %s: %w", tag, err)
 	}
-	var out []error
+	// Under "sig" lie payloads, under "att" envelopes, whatever a layer says.
+	mediaType := map[string]string{"sig": sign.SimpleType, "att": sign.EnvelopeType}[kind]
+	var out []candidate
 	for _, l := range m.Layers {
+		if !wanted(l) {
+			continue
+		}
 		data, err := source.Document(ctx, v.src, l)
 		if err != nil {
 			return nil, signatureFault(err)
 		}
-		out = append(out, f(part{string(l.MediaType), data, l.Annotations}))
+		out = append(out, newCandidate(mediaType, data, l.Annotations, "tag", "what lies under the tag "+tag))
 	}
 	return out, nil
 }

@@ -50,6 +50,14 @@ func newKey(t *testing.T) *sign.Key {
 	return k
 }
 
+// signer is a key to attach with; none attaches without signing.
+func signer(k *sign.Key) sign.Signer {
+	if k == nil {
+		return nil
+	}
+	return k
+}
+
 func public(t *testing.T, k *sign.Key) *sign.Public {
 	t.Helper()
 	p, err := k.Public()
@@ -91,7 +99,7 @@ func signed(t *testing.T, dir string, k *sign.Key, tags bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := attach.Input{Subject: d, Name: "app-debian13", Distro: "debian-13", Version: "1", Key: k, Tags: tags}
+		in := attach.Input{Subject: d, Name: "app-debian13", Distro: "debian-13", Version: "1", Signer: signer(k), Tags: tags}
 		images, err := source.Images(t.Context(), src, d)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +165,7 @@ func TestHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := verify.Options{Key: public(t, k)}
+		o := verify.Options{By: public(t, k)}
 		one := " provenance sbom sbom lock"
 		if got, err := check(t, dir+":latest", o); err != nil || got != "signature contents"+one+one+one {
 			t.Errorf("index: %q, %v", got, err)
@@ -186,19 +194,19 @@ func TestHolds(t *testing.T) {
 func TestNotSigned(t *testing.T) {
 	k, other := newKey(t), newKey(t)
 	dir := trusttest.Sample(t)
-	if _, err := check(t, dir, verify.Options{Key: public(t, k)}); outcome(err) != "not signed: signature" {
+	if _, err := check(t, dir, verify.Options{By: public(t, k)}); outcome(err) != "not signed: signature" {
 		t.Errorf("nothing attached: %v", err)
 	}
 	signed(t, dir, nil, false)
-	if _, err := check(t, dir, verify.Options{Key: public(t, k)}); outcome(err) != "not signed: signature" {
+	if _, err := check(t, dir, verify.Options{By: public(t, k)}); outcome(err) != "not signed: signature" {
 		t.Errorf("nothing signed: %v", err)
 	}
 	signed(t, dir, other, true)
-	if _, err := check(t, dir, verify.Options{Key: public(t, k)}); outcome(err) != "wrong signer: signature" {
+	if _, err := check(t, dir, verify.Options{By: public(t, k)}); outcome(err) != "wrong signer: signature" {
 		t.Errorf("signed by another: %v", err)
 	}
 	signed(t, dir, k, false)
-	if _, err := check(t, dir, verify.Options{Key: public(t, k)}); err != nil {
+	if _, err := check(t, dir, verify.Options{By: public(t, k)}); err != nil {
 		t.Errorf("signed by both: %v", err)
 	}
 }
@@ -207,7 +215,7 @@ func TestNotSigned(t *testing.T) {
 // write to a registry can change an image, or what is said of it, unseen.
 func TestTampering(t *testing.T) {
 	k := newKey(t)
-	o := verify.Options{Key: public(t, k)}
+	o := verify.Options{By: public(t, k)}
 	open := func(t *testing.T) string {
 		dir := trusttest.Sample(t)
 		signed(t, dir, k, true)
@@ -325,7 +333,7 @@ func TestLies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			list, err := attach.Make(t.Context(), attach.Input{Subject: d, Name: "app-debian13", SBOM: sbom.Image(v, sbom.Locked{}), Key: k, Lock: l, Recipe: &provenance.Recipe{
+			list, err := attach.Make(t.Context(), attach.Input{Subject: d, Name: "app-debian13", SBOM: sbom.Image(v, sbom.Locked{}), Signer: k, Lock: l, Recipe: &provenance.Recipe{
 				Image: "app", Distro: "debian13", Variant: "latest", Archs: []string{"amd64"}, Lock: string(l.Bytes())}})
 			if err != nil {
 				t.Fatal(err)
@@ -337,7 +345,7 @@ func TestLies(t *testing.T) {
 			if name == "a file not listed" {
 				want = "altered: contents"
 			}
-			if _, err := check(t, dir+":latest-amd64", verify.Options{Key: public(t, k)}); outcome(err) != want {
+			if _, err := check(t, dir+":latest-amd64", verify.Options{By: public(t, k)}); outcome(err) != want {
 				t.Errorf("%s, want %s (%v)", outcome(err), want, err)
 			}
 		})
