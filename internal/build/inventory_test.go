@@ -67,6 +67,7 @@ func TestInventories(t *testing.T) {
 				if missed > 0 {
 					t.Errorf("%s %s %s: %d layers are not remembered", m.Image, v, kind, missed)
 				}
+				checkLists(t, m.Image+" "+v, dir+":"+v+"-amd64")
 				if !reflect.DeepEqual(known, read) {
 					t.Errorf("%s %s %s: remembered\n%+v\nread\n%+v", m.Image, v, kind, known, read)
 				}
@@ -90,6 +91,40 @@ func checkOwners(t *testing.T, what string, v *inventory.Inventory) {
 	}
 	if !slices.ContainsFunc(v.Files, func(f inventory.File) bool { return f.Generated && f.Owner == "accounts" }) {
 		t.Errorf("%s: no file is of the accounts", what)
+	}
+}
+
+// checkLists holds the packages' own lists against the files that they own: each
+// is listed, and with the digest that it has.
+func checkLists(t *testing.T, what, ref string) {
+	t.Helper()
+	s, err := images.Open(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.Resolve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := images.Images(t.Context(), s, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := (&inventory.Reader{}).Read(t.Context(), list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range v.Files {
+		if f.Kind == inventory.Regular && !f.Generated && v.Package(f.Owner).Sums[f.Path] != f.MD5 {
+			t.Errorf("%s: %s of %s has md5 %s, the package's list says %q", what, f.Path, f.Owner, f.MD5, v.Package(f.Owner).Sums[f.Path])
+		}
+	}
+	for _, p := range v.Packages {
+		for path := range p.Sums {
+			if f := v.File(path); f == nil || f.Owner != p.Name {
+				t.Errorf("%s: package %s lists %s, which is not its own: %+v", what, p.Name, path, f)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package inventory
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/md5"
@@ -135,16 +136,24 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, 
 	return l, nil
 }
 
+// unpackLayer reads the archive in a layer. Decompressing and hashing cost about
+// the same, so each has a goroutine: a layer that is larger than all others
+// together would else be read on one core.
 func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums) (*Layer, error) {
 	z, done, err := decompress(mediaType, raw)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	ahead := readAhead(z)
+	defer func() {
+		ahead.stop()
+		done()
+	}()
 	inner := sha256.New()
-	all := io.TeeReader(z, inner)
+	all := io.TeeReader(ahead, inner)
 	l := &Layer{Texts: map[string][]byte{}}
 	tr := tar.NewReader(all)
+	buf := make([]byte, aheadSize)
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -159,18 +168,22 @@ func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums) 
 		if len(l.Files) == maxEntries {
 			return nil, fmt.Errorf("more than %d entries", maxEntries)
 		}
-		if err := l.add(h, tr, s); err != nil {
+		if err := l.add(h, tr, s, buf); err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
-	if _, err := io.Copy(io.Discard, all); err != nil {
+	if _, err := io.CopyBuffer(io.Discard, onlyReader{all}, buf); err != nil {
 		return nil, err
 	}
 	l.DiffID = "sha256:" + hex.EncodeToString(inner.Sum(nil))
 	return l, nil
 }
 
-func (l *Layer) add(h *tar.Header, r io.Reader, s *sums) error {
+// onlyReader hides that a reader or writer can do more, so that io.CopyBuffer
+// takes the buffer that it is given.
+type onlyReader struct{ io.Reader }
+
+func (l *Layer) add(h *tar.Header, r io.Reader, s *sums, buf []byte) error {
 	f := File{Path: path.Clean("/" + h.Name), Kind: Other, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid}
 	switch h.Typeflag {
 	case tar.TypeDir:
@@ -182,21 +195,22 @@ func (l *Layer) add(h *tar.Header, r io.Reader, s *sums) error {
 	case tar.TypeReg:
 		f.Kind, f.Size = Regular, h.Size
 		s.reset()
-		var text *strings.Builder
+		var text *bytes.Buffer
 		w := io.Writer(s)
 		if isText(f.Path) {
 			if h.Size > maxText {
 				return fmt.Errorf("%d bytes, more than %d", h.Size, maxText)
 			}
-			text = new(strings.Builder)
+			text = new(bytes.Buffer)
+			text.Grow(int(min(h.Size, 1<<20)))
 			w = io.MultiWriter(s, text)
 		}
-		if _, err := io.Copy(w, r); err != nil {
+		if _, err := io.CopyBuffer(w, onlyReader{r}, buf); err != nil {
 			return err
 		}
 		f.MD5, f.SHA1, f.SHA256 = s.hex(s.md5), s.hex(s.sha1), s.hex(s.sha256)
 		if text != nil {
-			l.Texts[f.Path] = []byte(text.String())
+			l.Texts[f.Path] = text.Bytes()
 		}
 	}
 	l.Files = append(l.Files, f)

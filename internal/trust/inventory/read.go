@@ -23,7 +23,7 @@ type Reader struct {
 	// is remembered from writing it; nil has it unpacked. The blob is read and
 	// held against its digest all the same, so that what is remembered is only
 	// believed of the very bytes that it was remembered of. It has no MD5 digests
-	// and is asked only with NoMD5.
+	// and is asked only with NoMD5, from several goroutines.
 	//
 	// It is for whoever says what is in an image of their own. Whoever checks what
 	// others say must leave it nil: a memory is as good as everybody who could

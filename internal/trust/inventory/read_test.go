@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -227,9 +228,9 @@ func TestKnownAltered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := 0
+	var asked atomic.Int32
 	r := inventory.Reader{NoMD5: true, Known: func(digest string) *inventory.Layer {
-		asked++
+		asked.Add(1)
 		for i, l := range v.Manifest.Layers {
 			if l.Digest.String() == digest {
 				return &inventory.Layer{DiffID: v.DiffIDs[i]}
@@ -270,8 +271,8 @@ func TestKnownAltered(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := again(); err != nil || asked == 0 {
-		t.Errorf("whole again: %v, asked %d times", err, asked)
+	if err := again(); err != nil || asked.Load() == 0 {
+		t.Errorf("whole again: %v, asked %d times", err, asked.Load())
 	}
 	// MD5 digests are not remembered: who wants them has the layer read.
 	r = inventory.Reader{Known: func(string) *inventory.Layer { t.Error("asked for what has no MD5 digests"); return nil }}

@@ -72,7 +72,10 @@ type Document struct {
 // Licences are the licences of copyright files that have been read, so that the
 // images of a run, which share most of their packages, do not have each read
 // again. The zero value works; it is not for several goroutines at once.
-type Licences struct{ read map[[sha256.Size]byte]licence }
+type Licences struct {
+	read map[[sha256.Size]byte]licence
+	json map[[2]string][]byte // by name and text
+}
 
 // of returns what a copyright file says.
 func (l *Licences) of(text []byte) licence {

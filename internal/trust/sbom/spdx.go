@@ -36,15 +36,16 @@ func namespace(name, digest string) string {
 
 // spdxWriter gathers a document.
 type spdxWriter struct {
-	doc   *v2_3.Document // without files and relationships
-	files []*inventory.File
-	rels  []relationship
-	texts map[string]string // of LicenseRefs
-	ids   map[string]bool
+	doc    *v2_3.Document // without files and relationships
+	files  []*inventory.File
+	rels   []relationship
+	texts  map[string]string // of LicenseRefs
+	shared *Licences
+	ids    map[string]bool
 }
 
 func (d *Document) spdx() ([]byte, error) {
-	w := &spdxWriter{texts: map[string]string{}, ids: map[string]bool{}, doc: &v2_3.Document{
+	w := &spdxWriter{shared: d.texts, texts: map[string]string{}, ids: map[string]bool{}, doc: &v2_3.Document{
 		SPDXVersion: v2_3.Version, DataLicense: v2_3.DataLicense, SPDXIdentifier: "DOCUMENT",
 		DocumentName: d.name, DocumentNamespace: namespace(d.name, d.digest),
 		CreationInfo: &v2_3.CreationInfo{Created: d.created, Creators: []common.Creator{{CreatorType: "Tool", Creator: tool + "-" + toolVersion}}},
@@ -65,11 +66,6 @@ func (d *Document) spdx() ([]byte, error) {
 		}
 		w.image(id, prefix, v, d.locked[i], d.licences[i], !d.index)
 	}
-	for _, ref := range slices.Sorted(maps.Keys(w.texts)) {
-		w.doc.OtherLicenses = append(w.doc.OtherLicenses, &v2_3.OtherLicense{
-			LicenseIdentifier: ref, LicenseName: strings.TrimPrefix(ref, "LicenseRef-"), ExtractedText: w.texts[ref],
-		})
-	}
 	return w.bytes()
 }
 
@@ -81,28 +77,20 @@ func (w *spdxWriter) bytes() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	licences := w.doc.OtherLicenses
-	w.doc.OtherLicenses = nil
 	if err := enc.Encode(w.doc); err != nil {
 		return nil, fmt.Errorf("write SPDX document: %w", err)
 	}
-	var more bytes.Buffer
-	if len(licences) > 0 {
-		enc := json.NewEncoder(&more)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(licences); err != nil {
-			return nil, fmt.Errorf("write SPDX document: %w", err)
-		}
-	}
-	out := make([]byte, 0, b.Len()+more.Len()+512*len(w.files)+160*len(w.rels)+64)
+	out := make([]byte, 0, b.Len()+w.size()+512*len(w.files)+160*len(w.rels)+64)
 	out = append(out, bytes.TrimSuffix(b.Bytes(), []byte("}\n"))...)
 	for i, f := range w.files {
 		out = appendFile(append(out, between(i, `,"files":[`)...), f)
 	}
 	out = closeList(out, len(w.files))
-	if len(licences) > 0 {
-		out = append(append(out, `,"hasExtractedLicensingInfos":`...), bytes.TrimSuffix(more.Bytes(), []byte("\n"))...)
+	refs := slices.Sorted(maps.Keys(w.texts))
+	for i, ref := range refs {
+		out = append(append(out, between(i, `,"hasExtractedLicensingInfos":[`)...), w.shared.written(ref, w.texts[ref])...)
 	}
+	out = closeList(out, len(refs))
 	for i, r := range w.rels {
 		out = append(append(out, between(i, `,"relationships":[`)...), `{"spdxElementId":`...)
 		out = append(appendString(out, "SPDXRef-"+string(r.a)), `,"relatedSpdxElement":`...)
@@ -110,6 +98,32 @@ func (w *spdxWriter) bytes() ([]byte, error) {
 		out = append(appendString(out, r.how), '}')
 	}
 	return append(closeList(out, len(w.rels)), "}\n"...), nil
+}
+
+// size is about how long the licences' texts are, in bytes.
+func (w *spdxWriter) size() int {
+	n := 0
+	for _, t := range w.texts {
+		n += len(t)*17/16 + 200
+	}
+	return n
+}
+
+// written is a licence as v2_3.OtherLicense is written. Their texts are most of an
+// index's document, and the same in those of all variants.
+func (l *Licences) written(ref, text string) []byte {
+	key := [2]string{ref, text}
+	b, ok := l.json[key]
+	if !ok {
+		b = appendString(append(b, `{"licenseId":`...), ref)
+		b = appendString(append(b, `,"extractedText":`...), text)
+		b = append(appendString(append(b, `,"name":`...), strings.TrimPrefix(ref, "LicenseRef-")), '}')
+		if l.json == nil {
+			l.json = map[[2]string][]byte{}
+		}
+		l.json[key] = b
+	}
+	return b
 }
 
 // between is what stands before the i-th element of a list that begins so.

@@ -16,18 +16,35 @@ import (
 	"distroless/internal/trust/sbom"
 )
 
-// attested checks what is said of one image or index.
-func (v *verifier) attested(ctx context.Context, d v1.Descriptor, members []*inventory.Inventory, index bool) error {
+// claimed is what is said of one image or index: all of it signed, or covered by
+// a signature.
+type claimed struct {
+	provenance *provenance.Predicate
+	attached   map[string][][]byte
+}
+
+// claimed fetches what is said of one image or index, and checks the signatures.
+func (v *verifier) claimed(ctx context.Context, d v1.Descriptor, index bool) (*claimed, error) {
 	p, err := v.provenance(ctx, d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	attached, err := v.unsigned(ctx, d)
-	if err != nil {
-		return err
+	return &claimed{provenance: p, attached: attached}, err
+}
+
+// attested holds what is said of one image or index against what it is.
+func (v *verifier) attested(ctx context.Context, d v1.Descriptor, c *claimed, members []*inventory.Inventory, index bool) error {
+	p := c.provenance
+	debs := 0
+	for _, r := range p.BuildDefinition.ResolvedDependencies {
+		if r.Annotations["package"] != "" {
+			debs++
+		}
 	}
+	v.tell("provenance", "%s: built by %s %s from %d packages", d.Digest, p.RunDetails.Builder.ID, p.RunDetails.Builder.Version["distroless"], debs)
 	for _, f := range sbom.Formats() {
-		data, err := covered(attached, f.MediaType(), "sbom", byproduct(p, f.MediaType()), d)
+		data, err := covered(c.attached, f.MediaType(), "sbom", byproduct(p, f.MediaType()), d)
 		if err != nil {
 			return err
 		}
@@ -45,7 +62,7 @@ func (v *verifier) attested(ctx context.Context, d v1.Descriptor, members []*inv
 			v.tell("sbom", "%s: %s lists the images and their packages", d.Digest, f)
 		}
 	}
-	return v.lock(ctx, d, p, attached, members, index)
+	return v.lock(ctx, d, p, c.attached, members, index)
 }
 
 // provenance finds the signed provenance of a digest.
@@ -84,20 +101,13 @@ func (v *verifier) provenance(ctx context.Context, d v1.Descriptor) (*provenance
 	if err != nil {
 		return nil, fault(Altered, "provenance", "%s: %w", d.Digest, err)
 	}
-	debs := 0
-	for _, r := range p.BuildDefinition.ResolvedDependencies {
-		if r.Annotations["package"] != "" {
-			debs++
-		}
-	}
-	v.tell("provenance", "%s: built by %s %s from %d packages", d.Digest, p.RunDetails.Builder.ID, p.RunDetails.Builder.Version["distroless"], debs)
 	return p, nil
 }
 
 // unsigned reads the documents attached to a digest that stand on their own,
 // by their media type. Several of one kind may be there: somebody else's too.
 func (v *verifier) unsigned(ctx context.Context, d v1.Descriptor) (map[string][][]byte, error) {
-	list, err := v.src.Referrers(ctx, d.Digest)
+	list, err := v.referrers(ctx, d.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -14,8 +14,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"distroless/internal/plan/lock"
 	"distroless/internal/trust/attach"
@@ -78,12 +80,36 @@ type verifier struct {
 	Options
 	src    source.Source
 	reader inventory.Reader
+
+	mu       sync.Mutex
+	attached map[v1.Hash][]v1.Descriptor // what refers to a digest, as it was first listed
+}
+
+// referrers asks the source once for what refers to a digest.
+func (v *verifier) referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
+	v.mu.Lock()
+	list, ok := v.attached[h]
+	v.mu.Unlock()
+	if ok {
+		return list, nil
+	}
+	list, err := v.src.Referrers(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.attached == nil {
+		v.attached = map[v1.Hash][]v1.Descriptor{}
+	}
+	v.attached[h] = list
+	return list, nil
 }
 
 // Image verifies what a source's reference names. A [*Fault] says what is
 // wrong; any other error that it could not be found out.
 func Image(ctx context.Context, src source.Source, o Options) error {
-	v := &verifier{Options: o, src: src, reader: inventory.Reader{NoSHA1: true}}
+	v := &verifier{Options: o, src: src, reader: inventory.Reader{NoSHA1: true, NoMD5: !o.SignatureOnly}}
 	if v.Tell == nil {
 		v.Tell = func(Check) {}
 	}
@@ -117,36 +143,93 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	var members []*inventory.Inventory
-	files := 0
-	for _, img := range images {
-		m, err := v.reader.Read(ctx, img)
-		if err != nil {
-			return err
-		}
-		if err := checkSums(m); err != nil {
-			return err
-		}
-		files += len(m.Files)
-		members = append(members, m)
+	// What is said of the images is fetched and its signatures are checked while
+	// the layers are read; the two are held against each other after that.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	subjects := v.subjects(d, images)
+	said := make([]claims, len(subjects))
+	var waiting errgroup.Group
+	for i, s := range subjects {
+		waiting.Go(func() error {
+			said[i].claimed, said[i].err = v.claimed(ctx, s.descriptor, s.index)
+			return nil
+		})
 	}
-	v.tell("contents", "%d images, every layer is the one that the manifest and the config name, %d paths", len(members), files)
-	if v.SignatureOnly {
-		return nil
+	members, err := v.contents(ctx, images)
+	if err != nil {
+		cancel()
+		waiting.Wait() // it has no error of its own
+		return err
 	}
-	if d.MediaType.IsIndex() {
-		if err := v.attested(ctx, d, members, true); err != nil {
-			return err
+	waiting.Wait()
+	for i, s := range subjects {
+		if said[i].err != nil {
+			return said[i].err
 		}
-		// The index names the images by digest; what is said of each is signed
-		// for itself.
-	}
-	for i, img := range images {
-		if err := v.attested(ctx, img.Descriptor, members[i:i+1], false); err != nil {
+		if err := v.attested(ctx, s.descriptor, said[i].claimed, members[s.first:s.end], s.index); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// subject is what something is said of: the index, or one of the images.
+type subject struct {
+	descriptor v1.Descriptor
+	index      bool
+	first, end int // the images that it is or holds
+}
+
+// claims are what is said of a subject, or why that could not be found out.
+type claims struct {
+	claimed *claimed
+	err     error
+}
+
+// subjects lists what there are claims of. An index names its images by digest;
+// what is said of each is signed for itself.
+func (v *verifier) subjects(d v1.Descriptor, images []inventory.Image) []subject {
+	if v.SignatureOnly {
+		return nil
+	}
+	var out []subject
+	if d.MediaType.IsIndex() {
+		out = append(out, subject{d, true, 0, len(images)})
+	}
+	for i, img := range images {
+		out = append(out, subject{img.Descriptor, false, i, i + 1})
+	}
+	return out
+}
+
+// contents reads the images' layers.
+func (v *verifier) contents(ctx context.Context, images []inventory.Image) ([]*inventory.Inventory, error) {
+	members := make([]*inventory.Inventory, len(images))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for i, img := range images {
+		g.Go(func() (err error) {
+			members[i], err = v.reader.Read(gctx, img)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	files := 0
+	for _, m := range members {
+		// A signed SBOM says more of every file than the package's own list does,
+		// with digests that hold; the list is for images that have none.
+		if v.SignatureOnly {
+			if err := checkSums(m); err != nil {
+				return nil, err
+			}
+		}
+		files += len(m.Files)
+	}
+	v.tell("contents", "%d images, every layer is the one that the manifest and the config name, %d paths", len(members), files)
+	return members, nil
 }
 
 // checkSums holds the files against the lists of the packages in the image.
@@ -248,7 +331,7 @@ type candidate struct {
 
 // bundles lists the bundles of a kind that are attached to a digest.
 func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType string) ([]candidate, error) {
-	list, err := v.src.Referrers(ctx, d.Digest)
+	list, err := v.referrers(ctx, d.Digest)
 	if err != nil {
 		return nil, err
 	}
