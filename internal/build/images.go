@@ -30,6 +30,7 @@ type Made struct {
 	Indices map[string]*image.Blob
 
 	open func(digest string) (io.ReadCloser, error)
+	link func(digest, file string) (bool, error)
 }
 
 // Reference is the image's name in a registry and as a folder: "base-debian13".
@@ -37,7 +38,7 @@ func (m *Made) Reference() string { return m.Image + "-" + m.Distro }
 
 // Layout is the image as the contents of an OCI layout.
 func (m *Made) Layout() *layout.Contents {
-	c := &layout.Contents{Blobs: m.open}
+	c := &layout.Contents{Blobs: m.open, Link: m.link}
 	for _, v := range m.Variants {
 		if idx := m.Indices[v]; idx != nil {
 			c.Tags = append(c.Tags, layout.Tag{Name: v, Index: idx})
@@ -84,7 +85,7 @@ func (b *Builder) Images(ctx context.Context, keys, incomplete []lock.Key, varia
 			name := t.key.Image + "-" + t.key.Distro
 			m := made[name]
 			if m == nil {
-				m = &Made{Image: t.key.Image, Distro: t.key.Distro, Variants: variants, open: b.openLayer,
+				m = &Made{Image: t.key.Image, Distro: t.key.Distro, Variants: variants, open: b.openLayer, link: b.linkLayer,
 					Images: map[string]map[string]*image.Image{}, Indices: map[string]*image.Blob{}}
 				for _, v := range variants {
 					m.Images[v] = map[string]*image.Image{}
@@ -519,5 +520,36 @@ func (b *Builder) index(m *Made) error {
 
 // openLayer opens a layer in the cache; its bytes are verified as they are read.
 func (b *Builder) openLayer(digest string) (io.ReadCloser, error) {
-	return b.Cache.Open(fetch.Object{Name: "layer " + digest, SHA256: strings.TrimPrefix(digest, "sha256:"), Size: -1})
+	return b.Cache.Open(layerNamed(digest))
+}
+
+func layerNamed(digest string) fetch.Object {
+	return fetch.Object{Name: "layer " + digest, SHA256: strings.TrimPrefix(digest, "sha256:"), Size: -1}
+}
+
+// linkLayer makes file a link to a layer in the cache, whose bytes are read and
+// verified once a run however many layouts have it.
+func (b *Builder) linkLayer(digest, file string) (bool, error) {
+	o := layerNamed(digest)
+	if err := b.Cache.Link(o, file); err != nil {
+		return false, nil // not there, or on another file system: copying says which
+	}
+	b.mu.Lock()
+	done := b.verified[digest]
+	b.mu.Unlock()
+	if done {
+		return true, nil
+	}
+	r, err := b.Cache.Open(o)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	if err := r.Verify(); err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	b.verified[digest] = true
+	b.mu.Unlock()
+	return true, nil
 }

@@ -116,6 +116,22 @@ func (c *Cache) Open(o Object) (*Reader, error) {
 	return r, nil
 }
 
+// Link gives an object a second name, a hard link at the path to, which must not
+// be there. Its bytes are not looked at: see [Reader.Verify]. File systems that
+// cannot, or another one than the cache's, are an error; copy then.
+//
+// Who changes the bytes behind the second name changes the cache's too, and the
+// next reading finds that.
+func (c *Cache) Link(o Object, to string) error {
+	if err := validSHA256(o.SHA256); err != nil {
+		return fmt.Errorf("link %s: %w", o.Name, err)
+	}
+	if err := os.Link(c.path(o.SHA256), to); err != nil {
+		return fmt.Errorf("link %s: %w", o.Name, err)
+	}
+	return nil
+}
+
 // Reader streams an object out of the cache while hashing it. The end,
 // [io.EOF], comes only when all bytes were the right ones; otherwise the last
 // Read fails with an [ErrChecksum] and the file is removed from the cache. So a

@@ -41,6 +41,10 @@ type Contents struct {
 	Tags   []Tag
 	Images []*image.Image // every image that the tags and indices name
 	Blobs  func(digest string) (io.ReadCloser, error)
+	// Link, where it is set, makes file a link to a layer whose bytes it has
+	// verified, so that layouts with the same layer share one copy; false where
+	// the file system does not, and the layer is to be copied.
+	Link func(digest, file string) (bool, error)
 }
 
 // descriptor is an entry of index.json.
@@ -238,6 +242,11 @@ func blobName(digest string) string {
 }
 
 func (c *Contents) copyBlob(s sink, digest string, size int64) error {
+	if f, ok := s.(*folder); ok && c.Link != nil {
+		if linked, err := c.Link(digest, f.name(blobName(digest))); linked || err != nil {
+			return err
+		}
+	}
 	r, err := c.Blobs(digest)
 	if err != nil {
 		return err
@@ -268,8 +277,10 @@ func (c *counting) Read(p []byte) (int, error) {
 // folder is a sink that writes files.
 type folder struct{ dir string }
 
+func (f *folder) name(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
+
 func (f *folder) put(name string, _ int64, r io.Reader) error {
-	file := filepath.Join(f.dir, filepath.FromSlash(name))
+	file := f.name(name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
