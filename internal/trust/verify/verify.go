@@ -109,7 +109,7 @@ func (v *verifier) referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, e
 // Image verifies what a source's reference names. A [*Fault] says what is
 // wrong; any other error that it could not be found out.
 func Image(ctx context.Context, src source.Source, o Options) error {
-	v := &verifier{Options: o, src: src, reader: inventory.Reader{NoSHA1: true, NoMD5: !o.SignatureOnly}}
+	v := &verifier{Options: o, src: src, reader: inventory.Reader{NoSHA1: true}}
 	if v.Tell == nil {
 		v.Tell = func(Check) {}
 	}
@@ -219,12 +219,8 @@ func (v *verifier) contents(ctx context.Context, images []inventory.Image) ([]*i
 	}
 	files := 0
 	for _, m := range members {
-		// A signed SBOM says more of every file than the package's own list does,
-		// with digests that hold; the list is for images that have none.
-		if v.SignatureOnly {
-			if err := checkSums(m); err != nil {
-				return nil, err
-			}
+		if err := checkSums(m); err != nil {
+			return nil, err
 		}
 		files += len(m.Files)
 	}
