@@ -89,7 +89,6 @@ func (s *shared) buildProgram() (string, error) {
 type report struct {
 	dir    string
 	lock   string
-	stderr string // of a run with --keep-going: what was left out, and why
 	Images []struct {
 		Image     string `json:"image"`
 		Distro    string `json:"distro"`
