@@ -41,14 +41,9 @@ func testOnly(path string) bool {
 	return path == "internal/testenv" || path == "e2e" || strings.HasSuffix(path, "test")
 }
 
-<<<<<<< HEAD
-// networked are the packages that may speak to the network.
-var networked = []string{"internal/fetch", "internal/oci/registry", "internal/trust/keyless"}
-=======
 // networked are the packages that may speak to the network: of the program,
-// these two, and a benchmark that waits for its registry on loopback.
-var networked = []string{"internal/fetch", "internal/oci/registry", "bench/push"}
->>>>>>> registry
+// these three, and a benchmark that waits for its registry on loopback.
+var networked = []string{"internal/fetch", "internal/oci/registry", "internal/trust/keyless", "bench/push"}
 
 // below reports whether a package lies in a folder.
 func below(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
