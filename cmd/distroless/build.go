@@ -247,6 +247,11 @@ type platformReport struct {
 // caller to print.
 func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Made) (*report, error) {
 	rep := &report{Images: []imageReport{}}
+	if o.format == "oci" && !o.archive() {
+		if err := se.WriteLayouts(ctx, made, o.layoutOf); err != nil {
+			return nil, err
+		}
+	}
 	for _, m := range made {
 		at, err := o.writeOne(ctx, m)
 		if err != nil {
@@ -271,7 +276,8 @@ func (o *buildOptions) write(ctx context.Context, se *session, made []*build.Mad
 	return rep, nil
 }
 
-// writeOne writes one image where the flags say, and returns where.
+// writeOne writes one image into the archive that the flags say, and returns
+// where the image is; layouts are written by then.
 func (o *buildOptions) writeOne(ctx context.Context, m *build.Made) (string, error) {
 	switch {
 	case o.format == "docker":
@@ -283,8 +289,7 @@ func (o *buildOptions) writeOne(ctx context.Context, m *build.Made) (string, err
 		}
 		return o.output, writeArchive(ctx, o.output, c)
 	}
-	at := o.layoutOf(m)
-	return at, layout.Write(ctx, at, m.Layout())
+	return o.layoutOf(m), nil
 }
 
 func (o *buildOptions) layoutOf(m *build.Made) string { return filepath.Join(o.output, m.Reference()) }

@@ -27,7 +27,7 @@ type Builder struct {
 	address  once[archive.Address]
 	chains   map[string][]*step
 	npm      once[*upstream.NpmConfig]
-	verified map[string]bool // layers, by digest, whose bytes in the cache this run has read
+	verified map[string]*checked // layers by the hex of their digest
 }
 
 // Options of a run. Catalog, Lock, Cache, Fetch and Address are required.
@@ -68,7 +68,7 @@ func New(o Options) *Builder {
 		releases: map[string]*once[*archive.Release]{},
 		pools:    map[string]*once[*pool]{},
 		chains:   map[string][]*step{},
-		verified: map[string]bool{},
+		verified: map[string]*checked{},
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"distroless/internal/fetch"
 	"distroless/internal/oci/image"
-	"distroless/internal/oci/layout"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
 )
@@ -35,22 +34,6 @@ type Made struct {
 
 // Reference is the image's name in a registry and as a folder: "base-debian13".
 func (m *Made) Reference() string { return m.Image + "-" + m.Distro }
-
-// Layout is the image as the contents of an OCI layout.
-func (m *Made) Layout() *layout.Contents {
-	c := &layout.Contents{Blobs: m.open, Link: m.link}
-	for _, v := range m.Variants {
-		if idx := m.Indices[v]; idx != nil {
-			c.Tags = append(c.Tags, layout.Tag{Name: v, Index: idx})
-		}
-		for _, a := range m.Archs {
-			img := m.Images[v][a]
-			c.Tags = append(c.Tags, layout.Tag{Name: v + "-" + img.Platform.Architecture, Image: img})
-			c.Images = append(c.Images, img)
-		}
-	}
-	return c
-}
 
 // Images makes the images of cells that the lock holds. It chooses nothing:
 // the same definitions and lock give the same bytes. Cells of one image and
@@ -516,40 +499,4 @@ func (b *Builder) index(m *Made) error {
 		m.Indices[v] = &idx
 	}
 	return nil
-}
-
-// openLayer opens a layer in the cache; its bytes are verified as they are read.
-func (b *Builder) openLayer(digest string) (io.ReadCloser, error) {
-	return b.Cache.Open(layerNamed(digest))
-}
-
-func layerNamed(digest string) fetch.Object {
-	return fetch.Object{Name: "layer " + digest, SHA256: strings.TrimPrefix(digest, "sha256:"), Size: -1}
-}
-
-// linkLayer makes file a link to a layer in the cache, whose bytes are read and
-// verified once a run however many layouts have it.
-func (b *Builder) linkLayer(digest, file string) (bool, error) {
-	o := layerNamed(digest)
-	if err := b.Cache.Link(o, file); err != nil {
-		return false, nil // not there, or on another file system: copying says which
-	}
-	b.mu.Lock()
-	done := b.verified[digest]
-	b.mu.Unlock()
-	if done {
-		return true, nil
-	}
-	r, err := b.Cache.Open(o)
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	if err := r.Verify(); err != nil {
-		return false, err
-	}
-	b.mu.Lock()
-	b.verified[digest] = true
-	b.mu.Unlock()
-	return true, nil
 }
