@@ -217,7 +217,7 @@ func resolve(p, target string) string {
 func (o *treeOracle) unowned() {
 	generated := []string{
 		"/etc/passwd", "/etc/group", "/etc/ld.so.cache", "/etc/ssl", "/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt",
-		"/var/lib/dpkg", "/var/lib/dpkg/status.d", "/var/lib/dpkg/status.d/*", "/home/nonroot", "/busybox", "/busybox/*",
+		"/var/lib/dpkg", "/var/lib/dpkg/status.d", "/var/lib/dpkg/status.d/*", "/var/lib/distroless", "/var/lib/distroless/generated", "/var/lib/distroless/generated/*", "/home/nonroot", "/busybox", "/busybox/*",
 		"/bin", "/sbin", "/lib", "/lib64",
 	}
 	err := filepath.WalkDir(o.root, func(file string, d fs.DirEntry, err error) error {

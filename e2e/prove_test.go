@@ -309,7 +309,12 @@ func (m *mirror) newest(t *testing.T, codename, arch string, needed map[string]s
 func (m *mirror) paragraphs(t *testing.T, suite, arch string, needed map[string]string) []deb822.Paragraph {
 	t.Helper()
 	path := suiteRoot(suite) + "dists/" + suite + "/main/binary-" + arch + "/Packages.xz"
-	z, err := xz.NewReader(t.Context(), bytes.NewReader(m.file(t, path)), xz.Options{})
+	packed := m.file(t, path)
+	if len(packed) == 0 {
+		t.Logf("%s: the archive has no such index: no fixes are made for it any more", path)
+		return nil
+	}
+	z, err := xz.NewReader(t.Context(), bytes.NewReader(packed), xz.Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
