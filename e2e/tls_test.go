@@ -32,7 +32,11 @@ type client struct {
 	distro  string
 	run     []string // podman's options, then the image's name as "IMAGE", then arguments
 	refusal string   // part of what is printed where the server is not trusted
+	byName  bool     // the server is called by its name, where a client knows no addresses in certificates
 }
+
+// serverName is what the server's certificate calls it, besides its address.
+const serverName = "service"
 
 // clients use every store of trusted authorities that an image has.
 func clients() []client {
@@ -41,19 +45,20 @@ func clients() []client {
 	}
 	const java = "PKIX path building failed"
 	list := []client{
-		{"Go", "static", "debian13", entry("/probe/fetch"), "certificate signed by unknown authority"},
-		{"Python", "python3", "debian13", entry("/usr/bin/python3", "/probe/fetch.py"), "CERTIFICATE_VERIFY_FAILED"},
-		{"Python 2.7", "python2.7", "debian11", entry("/usr/bin/python", "/probe/fetch27.py"), "CERTIFICATE_VERIFY_FAILED"},
-		{"nodejs as it is", "nodejs", "debian13", entry("/nodejs/bin/node", "/probe/fetch.js"), "unable to"},
-		{"nodejs 20 of Debian", "nodejs20", "debian13", entry("/usr/bin/node", "/probe/fetch.js"), "unable to"},
-		{"nodejs 22, --use-openssl-ca", "nodejs22", "debian13", entry("/nodejs/bin/node", "--use-openssl-ca", "/probe/fetch.js"), "unable to"},
+		{"Go", "static", "debian13", entry("/probe/fetch"), "certificate signed by unknown authority", false},
+		{"Python", "python3", "debian13", entry("/usr/bin/python3", "/probe/fetch.py"), "CERTIFICATE_VERIFY_FAILED", false},
+		{"Python 2.7", "python2.7", "debian11",
+			append([]string{"--add-host", serverName + ":127.0.0.1"}, entry("/usr/bin/python", "/probe/fetch27.py")...), "CERTIFICATE_VERIFY_FAILED", true},
+		{"nodejs as it is", "nodejs", "debian13", entry("/nodejs/bin/node", "/probe/fetch.js"), "unable to", false},
+		{"nodejs 20 of Debian", "nodejs20", "debian13", entry("/usr/bin/node", "/probe/fetch.js"), "unable to", false},
+		{"nodejs 22, --use-openssl-ca", "nodejs22", "debian13", entry("/nodejs/bin/node", "--use-openssl-ca", "/probe/fetch.js"), "unable to", false},
 		{"nodejs 22, NODE_EXTRA_CA_CERTS", "nodejs22", "debian13",
-			append([]string{"--env", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"}, entry("/nodejs/bin/node", "/probe/fetch.js")...), "unable to"},
+			append([]string{"--env", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"}, entry("/nodejs/bin/node", "/probe/fetch.js")...), "unable to", false},
 	}
 	for _, j := range []struct{ image, distro string }{
 		{"java21", "debian13"}, {"java25", "debian13"}, {"java17", "debian12"}, {"java11", "debian11"},
 	} {
-		list = append(list, client{j.image, j.image, j.distro, entry("/usr/bin/java", "-cp", "/probe", "Fetch"), java})
+		list = append(list, client{j.image, j.image, j.distro, entry("/usr/bin/java", "-cp", "/probe", "Fetch"), java, false})
 	}
 	return list
 }
@@ -74,7 +79,11 @@ func TestCertificates(t *testing.T) {
 				for _, a := range c.run {
 					args = append(args, strings.Replace(a, "IMAGE", image, 1))
 				}
-				return command(t, all.dir, "podman", must(t, all.storage).args(append(args, address)...)...)
+				url := address
+				if c.byName {
+					url = strings.Replace(url, "127.0.0.1", serverName, 1)
+				}
+				return command(t, all.dir, "podman", must(t, all.storage).args(append(args, url)...)...)
 			}
 			if out, err := get(own); err != nil || out != "all well\n" {
 				t.Errorf("with the authority: %q, %v", out, err)
@@ -137,7 +146,7 @@ func serveTLS(t *testing.T) (address string, authority []byte) {
 		t.Fatal(err)
 	}
 	leafDER, leafKey := certify(t, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "service"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: serverName}, DNSNames: []string{serverName}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, root, rootKey)
