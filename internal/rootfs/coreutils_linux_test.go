@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"distroless/internal/rootfs"
+	"distroless/internal/testenv"
 )
 
 // sandbox is what the commands of TestCoreutils find: files and folders of
@@ -88,9 +89,7 @@ func drawCommand(t *rapid.T) string {
 // the same files, are the oracle.
 func TestCoreutils(t *testing.T) {
 	for _, name := range []string{"mkdir", "ln", "touch", "rm", "rmdir", "chmod", "cp", "mv", "install"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%s is not installed", name)
-		}
+		testenv.Tool(t, name)
 	}
 	syscall.Umask(0o022)
 	// The same lists each time, so that a rare difference does not stop somebody
