@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"distroless/internal/hugepage"
 )
 
 // staleAfter is how old an unfinished file must be before it counts as left
@@ -81,7 +83,7 @@ func (c *Cache) ReadFile(o Object) ([]byte, error) {
 	defer r.Close()
 	// One byte more than the file has, so that reading to the end needs no
 	// further growth.
-	buf := bytes.NewBuffer(make([]byte, 0, r.size+bytes.MinRead))
+	buf := bytes.NewBuffer(hugepage.Make(int(r.size) + bytes.MinRead)[:0])
 	if _, err := buf.ReadFrom(r); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 	l := listingOf(d.Control())
 	listed := l.listed()
 	contents := Contents{}
+	var kept, passing room
 	for {
 		h, err := d.Next()
 		if err == io.EOF {
@@ -65,7 +66,12 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 			e.Kind = Hardlink
 		case deb.File:
 			e.Kind = File
-			data, err := d.Content()
+			wanted, memory := keep(e.Path), &kept
+			if !wanted {
+				passing.clear()
+				memory = &passing
+			}
+			data, err := d.Content(memory.take(h.Size))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -76,7 +82,7 @@ func Unpack(ctx context.Context, r io.Reader, name string, o deb.Options, keep f
 			if !listed[e.Path] {
 				l.noteSum(&e, data)
 			}
-			if keep(e.Path) {
+			if wanted {
 				contents[e.Digest] = data
 			}
 		}

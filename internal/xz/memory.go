@@ -3,6 +3,8 @@ package xz
 import (
 	"context"
 	"sync"
+
+	"distroless/internal/hugepage"
 )
 
 // memory hands out buffers within a limit and takes them back for reuse.
@@ -55,7 +57,7 @@ func (m *memory) tryGet(n int) []byte {
 		return nil
 	}
 	m.held += int64(n)
-	return make([]byte, n)[:n:n]
+	return hugepage.Make(n)[:n:n]
 }
 
 // put takes back a buffer that get returned.

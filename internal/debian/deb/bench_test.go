@@ -46,7 +46,7 @@ func benchmark(b *testing.B, whole []byte, entries int) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			content, err := r.Content()
+			content, err := r.Content(nil)
 			if err != nil {
 				b.Fatal(err)
 			}

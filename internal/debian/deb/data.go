@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"distroless/internal/hugepage"
 )
 
 // Kind is what a path is.
@@ -204,9 +206,10 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Content reads the whole content of the current File, of which nothing may
-// have been read yet, into one slice of exactly Size bytes, the caller's to
-// keep. For other kinds it is empty.
-func (r *Reader) Content() ([]byte, error) {
+// have been read yet: to the start of buf where that has room, else into new
+// memory. It returns exactly Size bytes, the caller's to keep. For other kinds
+// it is empty.
+func (r *Reader) Content(buf []byte) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -217,14 +220,17 @@ func (r *Reader) Content() ([]byte, error) {
 	// content must show that it exists before room is made for all of it.
 	const trust = 16 << 20
 	size := r.current.Size
-	content := make([]byte, min(size, trust))
+	if size > int64(len(buf)) {
+		buf = hugepage.Make(int(min(size, trust)))
+	}
+	content := buf[:min(size, int64(len(buf)))]
 	if _, err := io.ReadFull(r, content); err != nil {
 		return nil, r.short(err)
 	}
-	if size <= trust {
+	if int64(len(content)) == size {
 		return content, nil
 	}
-	whole := make([]byte, size)
+	whole := hugepage.Make(int(size))
 	n := copy(whole, content)
 	if _, err := io.ReadFull(r, whole[n:]); err != nil {
 		return nil, r.short(err)

@@ -86,7 +86,7 @@ func TestRead(t *testing.T) {
 				if !reflect.DeepEqual(*h, w) {
 					t.Errorf("entry %d: got %+v, want %+v", i, *h, w)
 				}
-				body, err := r.Content()
+				body, err := r.Content(nil)
 				if err != nil || string(body) != contents[h.Path] {
 					t.Errorf("%s: content %q, %v: want %q", h.Path, body, err, contents[h.Path])
 				}
@@ -134,7 +134,7 @@ func TestContent(t *testing.T) {
 		}
 	}
 	next()
-	if b, err := r.Content(); err != nil || string(b) != big {
+	if b, err := r.Content(nil); err != nil || string(b) != big {
 		t.Errorf("big content: %d bytes, %v", len(b), err)
 	}
 	next() // skipped
@@ -143,7 +143,7 @@ func TestContent(t *testing.T) {
 	if n, err := r.Read(one[:]); n != 1 || err != nil || one[0] != 'c' {
 		t.Errorf("Read: %d, %v", n, err)
 	}
-	if _, err := r.Content(); err == nil || !strings.Contains(err.Error(), "partly read") {
+	if _, err := r.Content(nil); err == nil || !strings.Contains(err.Error(), "partly read") {
 		t.Errorf("Content after Read: %v", err)
 	}
 	next()
@@ -172,7 +172,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if _, err := r.Content(); !errors.Is(err, context.Canceled) {
+	if _, err := r.Content(nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	if _, err := r.Next(); !errors.Is(err, context.Canceled) {

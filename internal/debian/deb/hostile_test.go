@@ -27,7 +27,7 @@ func readAll(b []byte, o Options) ([]*Header, error) {
 			return all, err
 		}
 		all = append(all, h)
-		if _, err := r.Content(); err != nil {
+		if _, err := r.Content(nil); err != nil {
 			return all, err
 		}
 	}

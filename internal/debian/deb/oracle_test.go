@@ -139,7 +139,7 @@ func listOurs(t *testing.T, path string) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		content, err := r.Content()
+		content, err := r.Content(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
