@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"distroless/internal/debian/version"
 	"distroless/internal/oci/image"
@@ -65,7 +66,7 @@ func (r *run) imageVersion(chain []*step, key lock.Key) (string, error) {
 
 // repacked is what Debian puts behind a version for sources that it has made
 // anew, or upstream for a build of the same release: "+dfsg1", "~ds", "+9".
-var repacked = regexp.MustCompile(`\+.*$|~(dfsg|ds).*$`)
+var repacked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\+.*$|~(dfsg|ds).*$`) })
 
 // upstreamVersion is a package's version as upstream calls its release:
 // 21.0.13 for 21.0.13+9-1~deb13u2.
@@ -74,5 +75,5 @@ func upstreamVersion(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return repacked.ReplaceAllString(v.Upstream, ""), nil
+	return repacked().ReplaceAllString(v.Upstream, ""), nil
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"distroless/internal/debian/deb"
@@ -170,14 +171,16 @@ func (l *Listing) noteReferences(e *Entry, data []byte) {
 	}
 }
 
-var licenceRE = regexp.MustCompile(`/usr/share/common-licenses/[A-Za-z0-9][A-Za-z0-9.+-]*`)
+var licenceRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`/usr/share/common-licenses/[A-Za-z0-9][A-Za-z0-9.+-]*`)
+})
 
 // references lists the licence texts that a copyright file names, sorted. A
 // name that ends a sentence stands there with a dot behind it, so both forms
 // count.
 func references(text []byte) []string {
 	var out []string
-	for _, m := range licenceRE.FindAll(text, -1) {
+	for _, m := range licenceRE().FindAll(text, -1) {
 		name := string(m)
 		out = append(out, name, strings.TrimRight(name, ".-"))
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // environment splits "KEY=value" lines.
@@ -17,12 +18,12 @@ func environment(list []string) map[string]string {
 	return m
 }
 
-var variableRE = regexp.MustCompile(`\$(\w+|\{\w+\})`)
+var variableRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$(\w+|\{\w+\})`) })
 
 // expand replaces $NAME and ${NAME} by variables that are set; others stay, for
 // a shell or awk to see.
 func expand(text string, env map[string]string) string {
-	return variableRE.ReplaceAllStringFunc(text, func(m string) string {
+	return variableRE().ReplaceAllStringFunc(text, func(m string) string {
 		if v, ok := env[strings.Trim(m, "${}")]; ok {
 			return v
 		}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"distroless/internal/yamlstrict"
 )
@@ -301,7 +302,7 @@ func (v validator) existence(t ExistenceTest, at ...string) {
 		in := append(at, "isExecutableBy")
 		v.c.Addf(v.c.Find(in...), "%s: %q, expected owner, group, other or any", label(in), t.IsExecutableBy)
 	}
-	if t.Permissions != "" && !permissionsRE.MatchString(t.Permissions) {
+	if t.Permissions != "" && !permissionsRE().MatchString(t.Permissions) {
 		in := append(at, "permissions")
 		v.c.Addf(v.c.Find(in...), "%s: %q, expected as in -rw-r--r-- or drwxr-xr-x", label(in), t.Permissions)
 	}
@@ -318,7 +319,7 @@ func (v validator) metadata(m *MetadataTest) {
 		ports []string
 	}{{"exposedPorts", m.ExposedPorts}, {"unexposedPorts", m.UnexposedPorts}, {"unboundPorts", m.UnboundPorts}} {
 		for i, p := range list.ports {
-			if !portRE.MatchString(p) {
+			if !portRE().MatchString(p) {
 				v.c.Addf(v.c.Find("metadataTest", list.key, fmt.Sprint(i)), "metadataTest.%s[%d]: %q, expected as in 8080 or 8080/tcp", list.key, i, p)
 			}
 		}
@@ -326,6 +327,6 @@ func (v validator) metadata(m *MetadataTest) {
 }
 
 var (
-	permissionsRE = regexp.MustCompile(`^[-a-zA-Z]{0,6}[-rwxsStT]{9}$`)
-	portRE        = regexp.MustCompile(`^[0-9]+(/(tcp|udp|sctp))?$`)
+	permissionsRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-a-zA-Z]{0,6}[-rwxsStT]{9}$`) })
+	portRE        = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+(/(tcp|udp|sctp))?$`) })
 )

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 
 	"distroless/internal/debian/deb822"
 )
@@ -142,9 +143,9 @@ func (c *Control) check(o Options) error {
 		form       *regexp.Regexp
 		to         *string
 	}{
-		{"Package", o.Name, nameForm, &c.Name},
-		{"Version", o.Version, versionForm, &c.Version},
-		{"Architecture", o.Arch, archForm, &c.Arch},
+		{"Package", o.Name, nameForm(), &c.Name},
+		{"Version", o.Version, versionForm(), &c.Version},
+		{"Architecture", o.Arch, archForm(), &c.Arch},
 	} {
 		got := c.Field(f.name)
 		switch {
@@ -161,7 +162,7 @@ func (c *Control) check(o Options) error {
 }
 
 var (
-	nameForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
-	versionForm = regexp.MustCompile(`^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~:-]*$`)
-	archForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+	nameForm    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) })
+	versionForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~:-]*$`) })
+	archForm    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`) })
 )

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -24,11 +25,11 @@ type Naming struct {
 var families = []string{"java", "nodejs", "python3"}
 
 // tagName is what the distribution specification allows as a tag.
-var tagName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+var tagName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`) })
 
 // signatureTag is what older tools look for an image's signatures and
 // attestations under; such a tag must be there before the image's own.
-var signatureTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}\.(sig|att)$`)
+var signatureTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256-[0-9a-f]{64}\.(sig|att)$`) })
 
 // named is one tag in one repository, below [Naming.To].
 type named struct {
@@ -114,7 +115,7 @@ func (n *Naming) check() (name.Registry, string, error) {
 	if i := strings.LastIndexByte(path, ':'); i >= 0 || strings.Contains(path, "@") {
 		return name.Registry{}, "", fmt.Errorf("push to %q: a tag or digest is in it: give the path above the images only, their names and tags follow from them", n.To)
 	}
-	if n.Release != "" && (!tagName.MatchString(n.Release) || slices.Contains(n.variants(), n.Release)) {
+	if n.Release != "" && (!tagName().MatchString(n.Release) || slices.Contains(n.variants(), n.Release)) {
 		return name.Registry{}, "", fmt.Errorf("release tag %q: expected up to 100 letters, digits and ._-, and not the name of a variant", n.Release)
 	}
 	return reg, path, nil
@@ -132,7 +133,7 @@ func tagVersion(v string) string {
 		v = v[:end]
 	}
 	v = strings.Trim(v, ".-")
-	if len(v) > 64 || !tagName.MatchString(v) {
+	if len(v) > 64 || !tagName().MatchString(v) {
 		return ""
 	}
 	return v

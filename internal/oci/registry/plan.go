@@ -148,11 +148,11 @@ func (m *maker) source(s *Source) error {
 		top := all[len(all)-1]
 		version, from := annotations(all)
 		for _, n := range m.naming.names(s.Image, s.Distro, version, e.tag) {
-			if !tagName.MatchString(n.tag) {
+			if !tagName().MatchString(n.tag) {
 				return fmt.Errorf("tag %q: no registry takes it: at most 128 letters, digits and ._-", n.tag)
 			}
 			c := m.repository(n.repository)
-			if err := c.tag(n.repository, Tag{Name: n.tag, Digest: top.Digest, Immutable: n.immutable, attachment: signatureTag.MatchString(n.tag)}); err != nil {
+			if err := c.tag(n.repository, Tag{Name: n.tag, Digest: top.Digest, Immutable: n.immutable, attachment: signatureTag().MatchString(n.tag)}); err != nil {
 				return err
 			}
 			for _, one := range all {

@@ -14,7 +14,7 @@ func TestSignatureTags(t *testing.T) {
 		"sha256-" + hex + ".sig": true, "sha256-" + hex + ".att": true,
 		"latest": false, "sha256-" + hex: false, "sha256-" + hex + ".sig2": false, "sha256-0a.sig": false,
 	} {
-		if got := tagRank(Tag{Name: tag, attachment: signatureTag.MatchString(tag)}) == 0; got != want {
+		if got := tagRank(Tag{Name: tag, attachment: signatureTag().MatchString(tag)}) == 0; got != want {
 			t.Errorf("%s before the images' tags: %v, want %v", tag, got, want)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -305,13 +306,13 @@ func (p *parser) line(offset int64) int {
 }
 
 var (
-	hexRE    = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	nameRE   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	hexRE    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
+	digestRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) })
+	nameRE   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) })
 )
 
 func (c *Cell) validate() error {
-	if !digestRE.MatchString(c.Definition) {
+	if !digestRE().MatchString(c.Definition) {
 		return fmt.Errorf("definition %q: not a digest", c.Definition)
 	}
 	if c.SourceDateEpoch != nil && *c.SourceDateEpoch < 0 {
@@ -321,7 +322,7 @@ func (c *Cell) validate() error {
 		if s.Suite == "" {
 			return errors.New("archive: a suite without a name")
 		}
-		if !hexRE.MatchString(s.Release) {
+		if !hexRE().MatchString(s.Release) {
 			return fmt.Errorf("archive: suite %s: release %q: not 64 hex digits", s.Suite, s.Release)
 		}
 	}
@@ -346,7 +347,7 @@ func (c *Cell) validate() error {
 		}
 	}
 	for _, u := range c.Upstream {
-		if u.Name == "" || u.Version == "" || !hexRE.MatchString(u.SHA256) || u.Size <= 0 || strings.Contains(u.Path, "..") {
+		if u.Name == "" || u.Version == "" || !hexRE().MatchString(u.SHA256) || u.Size <= 0 || strings.Contains(u.Path, "..") {
 			return fmt.Errorf("upstream %q: no name, version, size or sha256, or a path that climbs", u.Name)
 		}
 	}
@@ -356,11 +357,11 @@ func (c *Cell) validate() error {
 func (p *Package) validate() error {
 	clean := filepath.ToSlash(filepath.Clean(p.Path))
 	switch {
-	case !nameRE.MatchString(p.Name):
+	case !nameRE().MatchString(p.Name):
 		return fmt.Errorf("package %q: not a package's name", p.Name)
 	case p.Version == "" || p.Arch == "":
 		return fmt.Errorf("package %s: no version or architecture", p.Name)
-	case !hexRE.MatchString(p.SHA256):
+	case !hexRE().MatchString(p.SHA256):
 		return fmt.Errorf("package %s: sha256 %q: not 64 hex digits", p.Name, p.SHA256)
 	case p.Size <= 0:
 		return fmt.Errorf("package %s: size %d", p.Name, p.Size)

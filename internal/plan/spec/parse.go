@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"distroless/internal/yamlstrict"
 )
@@ -31,9 +32,9 @@ func definition() yamlstrict.Kind {
 }
 
 var (
-	nameRE = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`)
-	hexRE  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	modeRE = regexp.MustCompile(`^0?[0-7]{3,4}$`)
+	nameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`) })
+	hexRE  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
+	modeRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^0?[0-7]{3,4}$`) })
 )
 
 // absolute reports whether p is a clean absolute path.

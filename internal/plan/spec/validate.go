@@ -7,13 +7,14 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"distroless/internal/debian/relation"
 )
 
 // validate checks what the shape alone cannot say.
 func (d *Definition) validate(c *checker) {
-	if !nameRE.MatchString(d.Name) {
+	if !nameRE().MatchString(d.Name) {
 		c.Addf(c.Find("name"), "name: %q, expected lower case letters, digits, '.' and '-', as in python3", d.Name)
 	}
 	if d.From == d.Name && d.Name != "" {
@@ -74,7 +75,7 @@ func (s *Section) validate(c *checker, at ...string) {
 	if s.Workdir != "" && !absolute(s.Workdir) {
 		c.Addf(c.Find(where("workdir")...), "workdir: %q, expected an absolute path", s.Workdir)
 	}
-	if s.User != "" && !userRE.MatchString(s.User) {
+	if s.User != "" && !userRE().MatchString(s.User) {
 		c.Addf(c.Find(where("user")...), "user: %q, expected a number or number:number, as in \"1000\" or \"1000:1000\"", s.User)
 	}
 	if _, err := s.BudgetBytes(); err != nil {
@@ -91,8 +92,8 @@ func (s *Section) validate(c *checker, at ...string) {
 }
 
 var (
-	userRE   = regexp.MustCompile(`^[0-9]+(:[0-9]+)?$`)
-	digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	userRE   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+(:[0-9]+)?$`) })
+	digestRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) })
 )
 
 func validatePackages(c *checker, where func(...string) []string, packages []string) {
@@ -131,7 +132,7 @@ func validateParts(c *checker, where func(...string) []string, omit []Omission, 
 	}
 	for i, s := range scripts {
 		need(s.Package != "" && s.Script != "", "scripts", i, "no `package` or no `script`")
-		need(digestRE.MatchString(s.Digest), "scripts", i, "no `digest: sha256:...`: take the lines that the failing build prints")
+		need(digestRE().MatchString(s.Digest), "scripts", i, "no `digest: sha256:...`: take the lines that the failing build prints")
 		need(s.Effect != "", "scripts", i, "no `effect`: expected none, or what the build does in its place")
 		need(s.Reason != "", "scripts", i, "no `reason`")
 	}
@@ -155,7 +156,7 @@ func (f *Content) validate(c *checker, at []string) {
 	if kinds != 1 {
 		c.Addf(n, "contents: %s: expected exactly one of `text`, `source`, `link` and `directory`, found %d", f.Path, kinds)
 	}
-	if f.Mode != "" && !modeRE.MatchString(f.Mode) {
+	if f.Mode != "" && !modeRE().MatchString(f.Mode) {
 		c.Addf(n, "contents: %s: mode %q, expected octal such as \"0644\"", f.Path, f.Mode)
 	}
 	if f.Source != "" && !fs.ValidPath(path.Clean(f.Source)) {
@@ -177,7 +178,7 @@ func (u *Upstream) validate(c *checker, at []string) {
 	if u.URL != "" && u.Version == "" {
 		c.Addf(n, "upstream %s: a `url` needs a `version`", u.Name)
 	}
-	if u.SHA256 != "" && !hexRE.MatchString(u.SHA256) {
+	if u.SHA256 != "" && !hexRE().MatchString(u.SHA256) {
 		c.Addf(n, "upstream %s: sha256 %q: expected 64 hex digits", u.Name, u.SHA256)
 	}
 	if len(u.Paths) == 0 {
@@ -192,7 +193,7 @@ func (u *Upstream) validate(c *checker, at []string) {
 
 func (a *Archive) validate(c *checker, at []string) {
 	n := c.Find(at...)
-	if !nameRE.MatchString(a.Name) {
+	if !nameRE().MatchString(a.Name) {
 		c.Addf(n, "archive %q: name: expected lower case letters, digits, '.' and '-'", a.Name)
 	}
 	if len(a.URLs) == 0 || a.Suite == "" {

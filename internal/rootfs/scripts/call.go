@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -102,9 +103,9 @@ func (w *walker) run(c command) (outcome, flow) {
 		return success, next
 	case debconf[c.name]:
 		return w.debconf(c), next
-	case python.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return v.known && path.Base(v.s) == "py_compile.py" }):
+	case python().MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return v.known && path.Base(v.s) == "py_compile.py" }):
 		return effect("py3compile")(w, c), next
-	case java.MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return is(v, "-Xshare:dump") }):
+	case java().MatchString(c.name) && slices.ContainsFunc(c.args, func(v value) bool { return is(v, "-Xshare:dump") }):
 		w.emit(c, "cache", "java", "-Xshare:dump") // what classes.jsa holds: java(1) runs without
 		return success, next
 	case c.name == "perl" && len(c.args) == 2 && is(c.args[0], "-e") && is(c.args[1], ""):
@@ -115,9 +116,9 @@ func (w *walker) run(c command) (outcome, flow) {
 }
 
 // java is the program of one of Debian's Java packages.
-var java = regexp.MustCompile(`^/usr/lib/jvm/[^/]+/bin/java$`)
+var java = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^/usr/lib/jvm/[^/]+/bin/java$`) })
 
-var python = regexp.MustCompile(`^python3(?:\.[0-9]+)?$`)
+var python = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^python3(?:\.[0-9]+)?$`) })
 
 // source is a command as the script has it.
 func source(n syntax.Node) string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // test evaluates test(1) on its arguments, the closing bracket removed.
@@ -91,15 +92,15 @@ func (w *walker) fileTest(op, p string) outcome {
 		return failure // nothing runs in an image that is being built
 	case p == "/etc/staff-group-for-usr-local":
 		return failure // base-files makes it on upgrades only
-	case manual.MatchString(p):
+	case manual().MatchString(p):
 		return failure // an image keeps no manual pages
-	case leftover.MatchString(p):
+	case leftover().MatchString(p):
 		return failure // only an upgrade leaves such files behind
 	case w.made(op, p):
 		return success
 	case volatile(p) || w.touched(p):
 		return maybe()
-	case w.script.Name != "postinst" && !topLevel.MatchString(p):
+	case w.script.Name != "postinst" && !topLevel().MatchString(p):
 		return maybe() // before the package is unpacked the tree is not the merged one
 	}
 	switch op {
@@ -146,12 +147,12 @@ func binaryTest(l, op, r value) outcome {
 	return maybe()
 }
 
-var manual = regexp.MustCompile(`/man/(?:[^/]+/)?man[0-9]/[^/]+$`)
+var manual = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/man/(?:[^/]+/)?man[0-9]/[^/]+$`) })
 
 // topLevel are the folders and links that an image has from the start.
-var topLevel = regexp.MustCompile(`^/(?:bin|sbin|lib(?:o?32|x32|64)?)$`)
+var topLevel = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^/(?:bin|sbin|lib(?:o?32|x32|64)?)$`) })
 
-var leftover = regexp.MustCompile(`\.(?:dpkg|ucf)-[a-z]+$`)
+var leftover = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.(?:dpkg|ucf)-[a-z]+$`) })
 
 // made reports whether the last thing that the script did to p, for certain,
 // was to make what op asks for.

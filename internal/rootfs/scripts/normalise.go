@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Digest is "sha256:<hex>" of the normalised text of s.
@@ -37,7 +38,7 @@ func Normalise(s Script) []byte {
 		if line == "" || line[0] == '#' && !strings.HasPrefix(line, "#!") {
 			continue
 		}
-		if m := hereDoc.FindStringSubmatch(line); m != nil {
+		if m := hereDoc().FindStringSubmatch(line); m != nil {
 			until = m[1]
 		}
 		out.WriteString(line + "\n")
@@ -46,12 +47,14 @@ func Normalise(s Script) []byte {
 }
 
 var (
-	hereDoc  = regexp.MustCompile(`<<-? ?['"\\]?([A-Za-z_][A-Za-z0-9_]*)['"]?`)
-	compared = regexp.MustCompile(`(--compare-versions (?:-- )?["']?[$]\{?\w+(?:[:-]+)?\}?["']? "?(?:lt|le|eq|ne|ge|gt)(?:-nl)?"? )[^\s;&|)]+`)
+	hereDoc  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<<-? ?['"\\]?([A-Za-z_][A-Za-z0-9_]*)['"]?`) })
+	compared = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(--compare-versions (?:-- )?["']?[$]\{?\w+(?:[:-]+)?\}?["']? "?(?:lt|le|eq|ne|ge|gt)(?:-nl)?"? )[^\s;&|)]+`)
+	})
 )
 
 func replaceVersions(text string, s Script) string {
-	text = compared.ReplaceAllString(text, "${1}VERSION")
+	text = compared().ReplaceAllString(text, "${1}VERSION")
 	for _, v := range versionForms(s.Version) {
 		text = replaceWord(text, v, "VERSION")
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"distroless/internal/debian/version"
 )
@@ -364,10 +365,10 @@ func (w *walker) ucf(c command) outcome {
 	return success
 }
 
-var sedInPlace = regexp.MustCompile(`^(?:-[nErsuz]*i|--in-place)`)
+var sedInPlace = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:-[nErsuz]*i|--in-place)`) })
 
 // sedWrites finds sed's commands that write and run: w file, W file, e command.
-var sedWrites = regexp.MustCompile(`(?:^|[;{}/0-9$]) *[wWe] +\S`)
+var sedWrites = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[;{}/0-9$]) *[wWe] +\S`) })
 
 // filter commands read, unless their own language writes or runs something.
 func (w *walker) filter(c command) outcome {
@@ -375,7 +376,7 @@ func (w *walker) filter(c command) outcome {
 		bad := !a.known && i == 0
 		switch c.name {
 		case "sed":
-			bad = bad || sedInPlace.MatchString(a.s) || sedWrites.MatchString(a.s)
+			bad = bad || sedInPlace().MatchString(a.s) || sedWrites().MatchString(a.s)
 		case "sort":
 			bad = strings.HasPrefix(a.s, "-o") || strings.HasPrefix(a.s, "--output")
 		case "uniq":

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"mvdan.cc/sh/v3/pattern"
 	"mvdan.cc/sh/v3/syntax"
@@ -52,7 +53,7 @@ func evaluate(s Script, params ...string) ([]Effect, []Problem) {
 	if len(text) > maxText {
 		return nil, []Problem{{1, fmt.Sprintf("a script of %d bytes: at most %d are analysed", len(text), maxText)}}
 	}
-	if line, _, _ := bytes.Cut(text, []byte("\n")); !shebang.Match(line) {
+	if line, _, _ := bytes.Cut(text, []byte("\n")); !shebang().Match(line) {
 		return nil, []Problem{{1, fmt.Sprintf("%q: not a shell script", clip(string(line)))}}
 	}
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(bytes.ToValidUTF8(text, []byte("\uFFFD"))), "")
@@ -70,7 +71,9 @@ func evaluate(s Script, params ...string) ([]Effect, []Problem) {
 	return unique(w.s.effects), nil
 }
 
-var shebang = regexp.MustCompile(`^#! */(?:usr/)?bin/(?:env )?(?:sh|dash|bash)(?: +-[a-z]+)*\s*$`)
+var shebang = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^#! */(?:usr/)?bin/(?:env )?(?:sh|dash|bash)(?: +-[a-z]+)*\s*$`)
+})
 
 // problem notes that a command is not understood.
 func (w *walker) problem(n syntax.Node, format string, args ...any) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"sync"
 )
 
 // expression turns the short licence field of a machine-readable copyright
@@ -127,7 +128,7 @@ func one(name string, ref func(string) string) string {
 // have for it; "" if there is none.
 func identifier(name string) string {
 	lower := strings.ToLower(strings.TrimSpace(name))
-	if id, ok := spdxNames[lower]; ok {
+	if id, ok := spdxNames()[lower]; ok {
 		return id
 	}
 	// The GNU licences: "GPL-2", "GPL-2+", "LGPL-2.1+", "GFDL-1.3".
@@ -185,7 +186,7 @@ func licenceRef(name string) string {
 
 // spdxNames maps names as copyright files have them, in lower case, to the
 // identifiers of the SPDX licence list. It is not changed.
-var spdxNames = makeNames()
+var spdxNames = sync.OnceValue(makeNames)
 
 func makeNames() map[string]string {
 	m := map[string]string{
