@@ -18,6 +18,7 @@ import (
 	"distroless/internal/oci/layout"
 	"distroless/internal/plan/lock"
 	"distroless/internal/plan/spec"
+	"distroless/internal/trust/attach"
 )
 
 const buildLong = `Build images: resolve what the lock does not hold yet, fetch, assemble, and write
@@ -29,7 +30,10 @@ looked for beside it, then in the catalogue.
 
 With --output x.tar one image and variant is written as an OCI archive, or with
 --format docker as an archive for "docker load". --load puts it into a store of this
-machine, --push into a registry: see "distroless push --help" for the names.`
+machine, --push into a registry: see "distroless push --help" for the names.
+
+--attach puts beside the images what "distroless sign" does: SBOMs in SPDX and
+CycloneDX, provenance, and the lock with the definitions; sign them later.`
 
 type buildOptions struct {
 	common
@@ -40,6 +44,7 @@ type buildOptions struct {
 	load        string
 	push        pushOptions
 	locked      bool
+	attach      bool
 }
 
 func newBuild(s *surroundings) *cobra.Command {
@@ -63,6 +68,7 @@ func newBuild(s *surroundings) *cobra.Command {
 	f.StringVar(&o.load, "load", "", "load the image into a `store`: docker, podman, containerd, or auto for the one that is there (one variant)")
 	f.StringVar(&o.push.to, "push", "", "push what was built to a `repository`: the registry with a path")
 	o.push.add(f)
+	f.BoolVar(&o.attach, "attach", false, "attach SBOMs, provenance and the lock to what was built, unsigned")
 	f.BoolVar(&o.locked, "locked", false, "resolve nothing: a missing or outdated cell is an error")
 	return cmd
 }
@@ -107,6 +113,11 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 		}
 		if err != nil {
 			return err
+		}
+		if o.attach {
+			if err := o.attachMade(ctx, s, se, made); err != nil {
+				return err
+			}
 		}
 		err = outcome(append(failed, more...), len(made) > 0)
 		if err == nil && o.push.to != "" { // nothing is pushed that lacks an architecture
@@ -199,6 +210,8 @@ func (o *buildOptions) checkOutput(keys []lock.Key, variants []string) error {
 		return usagef("--format docker: an archive only: --output x.tar")
 	case o.push.to != "" && o.archive():
 		return usagef("--push: pushes a layout: give --output a folder")
+	case o.attach && o.archive():
+		return usagef("--attach: attaches to a layout: give --output a folder")
 	case o.push.to == "" && (o.push.release != "" || o.push.dryRun):
 		return usagef("--release and --dry-run go with --push")
 	case !o.archive() && o.load == "":
@@ -290,6 +303,24 @@ func (o *buildOptions) writeOne(ctx context.Context, m *build.Made) (string, err
 		return o.output, writeArchive(ctx, o.output, c)
 	}
 	return o.layoutOf(m), nil
+}
+
+// attachMade attaches to the layouts what "distroless sign --unsigned" does.
+func (o *buildOptions) attachMade(ctx context.Context, s *surroundings, se *session, made []*build.Made) error {
+	for _, m := range made {
+		a := attachOptions{definition: se.files[m.Image], compression: o.compression, cache: o.cache}
+		found, err := a.attach(ctx, s, o.layoutOf(m), se.lock)
+		if err != nil {
+			return err
+		}
+		if err := attach.ToLayout(o.layoutOf(m), found.subjects, found.list); err != nil {
+			return err
+		}
+		for _, n := range found.notes {
+			se.ui.note("note: %s", n)
+		}
+	}
+	return nil
 }
 
 func (o *buildOptions) layoutOf(m *build.Made) string { return filepath.Join(o.output, m.Reference()) }

@@ -72,6 +72,7 @@ func fromEnvironment(cmd *cobra.Command, environ func(string) (string, bool)) er
 type session struct {
 	*build.Builder
 	catalog *build.Catalog
+	files   map[string]string // the files of definitions, by image, that are not the catalogue's
 	lock    *lock.Lock
 	ui      *ui
 }
@@ -86,11 +87,13 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	if err != nil {
 		return nil, nil, err
 	}
+	files := map[string]string{}
 	for _, a := range args {
-		if build.IsFile(a) {
-			if a, err = cat.Add(a); err != nil {
+		if file := a; build.IsFile(a) {
+			if a, err = cat.Add(file); err != nil {
 				return nil, nil, err
 			}
+			files[a] = file
 		} else if _, err := cat.Image(a); err != nil {
 			return nil, nil, usageError{err}
 		}
@@ -124,7 +127,7 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 		}
 	}
 	u := newUI(s, c.quiet, c.verbose, c.json)
-	se = &session{catalog: cat, lock: l, ui: u}
+	se = &session{catalog: cat, files: files, lock: l, ui: u}
 	se.Builder = build.New(build.Options{
 		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, KeepGoing: c.keepGoing, Epoch: epoch, Step: u.step, Keyring: s.keyring,
 		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},
