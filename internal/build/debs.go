@@ -33,6 +33,7 @@ type run struct {
 	debs     map[string]*debState       // by the .deb's sha256
 	holds    map[string]string          // a file's digest to the .deb that holds it
 	contents map[string]rootfs.Contents // files' bytes in memory, by .deb; "" are the generated ones
+	users    map[string]int             // how many levels still to be written have a .deb
 	upstream map[string]*node           // large files that are not Debian's, and are no longer in memory, by digest: whose they are
 }
 
@@ -53,7 +54,7 @@ func newDebState(p lock.Package, wanted func(string) bool) *debState {
 func (b *Builder) newRun() *run {
 	return &run{
 		b: b, lock: b.Lock, sem: make(chan struct{}, b.jobs()), byID: map[string]*node{},
-		debs: map[string]*debState{}, holds: map[string]string{}, contents: map[string]rootfs.Contents{"": {}}, upstream: map[string]*node{},
+		debs: map[string]*debState{}, holds: map[string]string{}, contents: map[string]rootfs.Contents{"": {}}, users: map[string]int{}, upstream: map[string]*node{},
 	}
 }
 
@@ -266,15 +267,32 @@ func (r *run) keep(c map[string][]byte) {
 	}
 }
 
-// release frees the bytes of a level's large packages, and of its large files
-// that are not Debian's, once its layers are written. Small ones stay: other
-// levels of the run have them too, debug levels above all.
+// use notes that layers of these levels are to be written, which the bytes of
+// their packages stay in memory for.
+func (r *run) use(missing []*node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range missing {
+		for _, p := range n.packages() {
+			r.users[p.SHA256]++
+		}
+	}
+}
+
+// release frees the bytes of a level's packages, once its layers are written
+// and no other level is to have them, and of its large files that are not
+// Debian's. A large package is freed in any case. Small packages and small
+// files stay: what the levels above still read is among them, such as licences,
+// the dynamic linker's configuration and busybox.
 func (r *run) release(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range n.packages() {
-		if p.Size > largeDeb {
-			delete(r.contents, p.SHA256)
+		if r.users[p.SHA256] > 0 {
+			r.users[p.SHA256]--
+		}
+		if p.Size > smallDeb && (r.users[p.SHA256] == 0 || p.Size > largeDeb) {
+			r.contents[p.SHA256] = smallFiles(r.contents[p.SHA256])
 		}
 	}
 	if lv := n.levelOnce.value; lv != nil && !n.debug && len(n.cell.Upstream) > 0 {
@@ -286,6 +304,18 @@ func (r *run) release(n *node) {
 		}
 		lv.Bytes = nil
 	}
+}
+
+// smallFiles copies the small ones of some files out of the memory that all of
+// them share.
+func smallFiles(c rootfs.Contents) rootfs.Contents {
+	out := rootfs.Contents{}
+	for digest, data := range c {
+		if len(data) <= smallFile {
+			out[digest] = bytes.Clone(data)
+		}
+	}
+	return out
 }
 
 // openDeb returns a locked .deb, checked to the last byte: from the cache, else

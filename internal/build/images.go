@@ -211,19 +211,27 @@ func (r *run) makeAll(ctx context.Context, nodes []*node) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.use(missing)
 	// Packages of all levels are read at once, the largest first; a level goes
 	// on as soon as its own are there.
 	heavy, light := byWeight(slices.Collect(maps.Keys(needed)))
 	errs := make(chan error, 1+len(heavy)+len(missing))
-	go func() { errs <- r.readAll(ctx, light) }()
+	lightRead := make(chan struct{})
+	go func() {
+		errs <- r.readAll(ctx, light)
+		close(lightRead)
+	}()
 	// A level with a large package has it to itself, so that no two are in
 	// memory together; a lower one comes first, since the others need its tree.
 	// What stands on one waits for it: to ask for its tree would read it early.
+	// All of them come after the small packages, whose bytes are written and
+	// free by the time that a large one is in memory whole.
 	written := map[*node]chan struct{}{}
 	for _, n := range heavy {
 		written[n] = make(chan struct{})
 	}
 	go func() {
+		<-lightRead // which ends soon once ctx has
 		for _, n := range heavy {
 			errs <- r.makeHeavy(ctx, n, slices.Contains(missing, n))
 			close(written[n])
@@ -272,6 +280,13 @@ func (r *run) makeHeavy(ctx context.Context, n *node, missing bool) error {
 // largeDeb is the size in bytes from which a .deb is not held in memory whole,
 // and its level is made on its own.
 const largeDeb = 8 << 20
+
+// smallDeb and smallFile are the sizes in bytes up to which a .deb's files, and
+// a file of a larger one, stay in memory for the levels above.
+const (
+	smallDeb  = 1 << 20
+	smallFile = 4 << 10
+)
 
 // byWeight divides levels into those with a large package or archive, the
 // lowest first, and the others.
@@ -339,6 +354,7 @@ func (r *run) releaseAll() {
 	r.contents[""] = map[string][]byte{}
 	clear(r.holds)
 	clear(r.debs)
+	clear(r.users)
 	clear(r.byID)
 	clear(r.upstream)
 }
