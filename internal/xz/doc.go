@@ -29,7 +29,7 @@
 //
 // A block whose header tells both of its sizes, as multi-threaded encoders
 // write them, is decoded in one piece: its compressed and its plain size.
-// There are at most Workers+1 of these at a time. Any other block takes the
+// There are at most Workers of these at a time, or two. Any other block takes the
 // size of its dictionary, half as much again or 4 MiB, and 1 MiB.
 // The buffers in between add less than 4 MiB. [Options.MemLimit] bounds the
 // sum: first fewer blocks are decoded side by side, then they are decoded

@@ -30,8 +30,8 @@ func newSequence(in *input, o Options) *sequence {
 		mem:      newMemory(o.MemLimit),
 		pieces:   make(chan *piece, 4),
 		finished: make(chan struct{}),
-		running:  make(chan struct{}, o.Workers),
-		flying:   make(chan struct{}, o.Workers+1),
+		running:  make(chan struct{}, max(o.Workers, 2)),
+		flying:   make(chan struct{}, max(o.Workers, 2)),
 		spare:    make(chan []byte, 6),
 		decoders: make(chan *lzma2, o.Workers+1),
 	}

@@ -218,7 +218,7 @@ func (r *Reader) Content(buf []byte) ([]byte, error) {
 	}
 	// A header is cheap and memory is not: past the first megabytes the
 	// content must show that it exists before room is made for all of it.
-	const trust = 16 << 20
+	const trust = 4 << 20
 	size := r.current.Size
 	if size > int64(len(buf)) {
 		buf = hugepage.Make(int(min(size, trust)))
