@@ -20,13 +20,14 @@ type wing struct {
 // wings are the design's floors, the lowest first: a package imports strictly
 // lower ones. Where a folder may see only a part of another, the part is named.
 var wings = []wing{
-	{"internal/fetch", nil},
-	{"internal/xz", nil},
+	{"internal/hugepage", nil},
+	{"internal/fetch", []string{"internal/hugepage"}},
+	{"internal/xz", []string{"internal/hugepage"}},
 	{"internal/yamlstrict", nil},
-	{"internal/debian", []string{"internal/fetch", "internal/xz"}},
+	{"internal/debian", []string{"internal/fetch", "internal/xz", "internal/hugepage"}},
 	{"internal/upstream", []string{"internal/fetch", "internal/xz"}},
 	{"internal/plan", []string{"internal/debian", "internal/fetch", "internal/yamlstrict"}},
-	{"internal/rootfs", []string{"internal/debian/deb", "internal/debian/deb822", "internal/debian/relation", "internal/debian/version"}},
+	{"internal/rootfs", []string{"internal/debian/deb", "internal/debian/deb822", "internal/debian/relation", "internal/debian/version", "internal/hugepage"}},
 	{"internal/oci", []string{"internal/rootfs", "internal/fetch"}},
 	{"internal/structure", []string{"internal/yamlstrict"}},
 	{"internal/trust", []string{"internal/oci", "internal/rootfs", "internal/plan", "internal/debian", "internal/fetch"}},

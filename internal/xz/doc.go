@@ -1,6 +1,6 @@
 // Package xz decompresses .xz files, and the older .lzma files, in pure Go.
 // It does not compress. It knows nothing of the program around it and can be
-// taken out as it is.
+// taken out with package hugepage, where its buffers come from.
 //
 // Start with [NewReader], which decodes a stream in bounded memory, blocks
 // side by side where the file allows it. [Decode] is for input that is in
