@@ -128,6 +128,7 @@ func (c *common) open(s *surroundings, args []string, compression layer.Compress
 	}
 	u := newUI(s, c.quiet, c.verbose, c.json)
 	se = &session{catalog: cat, files: files, lock: l, ui: u}
+	saveMemory()
 	se.Builder = build.New(build.Options{
 		Catalog: cat, Lock: l, Cache: cache, Compression: compression, Jobs: c.jobs, KeepGoing: c.keepGoing, Epoch: epoch, Step: u.step, Keyring: s.keyring,
 		Fetch: &fetch.Client{Cache: cache, Progress: u.progress(), Credentials: auth.Lookup},

@@ -12,6 +12,10 @@ import (
 	"syscall"
 )
 
+// saveMemory has the collector run at half the usual growth of the heap: that of
+// a build is mostly files' bytes, which stay until they are written.
+func saveMemory() { debug.SetGCPercent(50) }
+
 func main() { os.Exit(mainCode()) }
 
 // memoryGoal is the heap in bytes from which the collector works harder: what
@@ -22,9 +26,6 @@ const memoryGoal = 300 << 20
 // ends the work in order, so that temporary files are removed; a second one
 // ends the process at once.
 func mainCode() int {
-	// A build lives for a second and its heap is mostly files' bytes that stay
-	// until written: collect at half the usual growth, for the peak's sake.
-	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(memoryGoal)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

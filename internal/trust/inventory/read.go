@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -155,7 +156,8 @@ func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {
 	out := make([]*Layer, len(diffs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, r.Jobs))
-	for i, d := range img.Manifest.Layers {
+	for _, i := range bySize(img.Manifest.Layers) {
+		d := img.Manifest.Layers[i]
 		g.Go(func() error {
 			l, err := r.lazy(d.Digest.String()).read(gctx, r, img.Blobs, d)
 			if err != nil {
@@ -170,6 +172,17 @@ func (r *Reader) readLayers(ctx context.Context, img Image) ([]*Layer, error) {
 		})
 	}
 	return out, g.Wait()
+}
+
+// bySize returns the indices of layers, the largest first: one that is begun
+// last is waited for alone.
+func bySize(layers []v1.Descriptor) []int {
+	order := make([]int, len(layers))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size, layers[a].Size) })
+	return order
 }
 
 // historyOf lists, for each layer, what the config's history says of it.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -43,18 +44,16 @@ func (v *verifier) attested(ctx context.Context, d v1.Descriptor, c *claimed, me
 		}
 	}
 	v.tell("provenance", "%s: built by %s %s from %d packages", d.Digest, p.RunDetails.Builder.ID, p.RunDetails.Builder.Version["distroless"], debs)
-	for _, f := range sbom.Formats() {
-		data, err := covered(c.attached, f.MediaType(), "sbom", byproduct(p, f.MediaType()), d)
-		if err != nil {
-			return err
-		}
-		if index {
-			err = compareIndex(f, data, members)
-		} else {
-			err = compareImage(f, data, members[0])
-		}
-		if err != nil {
-			return fault(Altered, "sbom", "%s document of %s: %w", f, d.Digest, err)
+	formats := sbom.Formats()
+	errs := make([]error, len(formats))
+	var g sync.WaitGroup
+	for i, f := range formats {
+		g.Go(func() { errs[i] = bill(f, d, c, members, index) })
+	}
+	g.Wait()
+	for i, f := range formats {
+		if errs[i] != nil {
+			return errs[i]
 		}
 		if !index {
 			v.tell("sbom", "%s: %s lists the %d packages and every file of the layers, with its digest", d.Digest, f, len(members[0].Packages))
@@ -63,6 +62,23 @@ func (v *verifier) attested(ctx context.Context, d v1.Descriptor, c *claimed, me
 		}
 	}
 	return v.lock(ctx, d, p, c.attached, members, index)
+}
+
+// bill holds one of the SBOMs against what the image or index is.
+func bill(f sbom.Format, d v1.Descriptor, c *claimed, members []*inventory.Inventory, index bool) error {
+	data, err := covered(c.attached, f.MediaType(), "sbom", byproduct(c.provenance, f.MediaType()), d)
+	if err != nil {
+		return err
+	}
+	if index {
+		err = compareIndex(f, data, members)
+	} else {
+		err = compareImage(f, data, members[0])
+	}
+	if err != nil {
+		return fault(Altered, "sbom", "%s document of %s: %w", f, d.Digest, err)
+	}
+	return nil
 }
 
 // provenance finds the signed provenance of a digest.
