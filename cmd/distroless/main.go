@@ -12,8 +12,12 @@ import (
 	"syscall"
 )
 
-// saveMemory has the collector run at half the usual growth of the heap: that of
-// a build is mostly files' bytes, which stay until they are written.
+// rarely is how far the heap grows, in percent, before it is collected: most
+// commands end before a few megabytes are worth it.
+const rarely = 400
+
+// saveMemory collects at half the usual growth: the heap of a build is mostly
+// files' bytes, which stay until they are written.
 func saveMemory() { debug.SetGCPercent(50) }
 
 func main() { os.Exit(mainCode()) }
@@ -26,6 +30,7 @@ const memoryGoal = 300 << 20
 // ends the work in order, so that temporary files are removed; a second one
 // ends the process at once.
 func mainCode() int {
+	debug.SetGCPercent(rarely)
 	debug.SetMemoryLimit(memoryGoal)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
