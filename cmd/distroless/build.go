@@ -307,9 +307,10 @@ func (o *buildOptions) writeOne(ctx context.Context, m *build.Made) (string, err
 
 // attachMade attaches to the layouts what "distroless sign --unsigned" does.
 func (o *buildOptions) attachMade(ctx context.Context, s *surroundings, se *session, made []*build.Made) error {
+	spendMemory()
 	for _, m := range made {
 		a := attachOptions{definition: se.files[m.Image], compression: o.compression, cache: o.cache}
-		found, err := a.attach(ctx, s, o.layoutOf(m), se.lock)
+		found, err := a.attach(ctx, s, o.layoutOf(m), se.catalog, se.lock)
 		if err != nil {
 			return err
 		}

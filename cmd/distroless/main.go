@@ -20,6 +20,9 @@ const rarely = 400
 // files' bytes, which stay until they are written.
 func saveMemory() { debug.SetGCPercent(50) }
 
+// spendMemory is for all else, and for what follows a build.
+func spendMemory() { debug.SetGCPercent(rarely) }
+
 func main() { os.Exit(mainCode()) }
 
 // memoryGoal is the heap in bytes from which the collector works harder: what
@@ -30,7 +33,7 @@ const memoryGoal = 300 << 20
 // ends the work in order, so that temporary files are removed; a second one
 // ends the process at once.
 func mainCode() int {
-	debug.SetGCPercent(rarely)
+	spendMemory()
 	debug.SetMemoryLimit(memoryGoal)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -72,7 +72,11 @@ func newSign(s *surroundings) *cobra.Command {
 			if o.signer, who, err = by.signer(cmd, s); err != nil {
 				return err
 			}
-			made, err := o.attach(cmd.Context(), s, args[0], l)
+			cat, err := build.LoadCatalog(catalog.Files)
+			if err != nil {
+				return err
+			}
+			made, err := o.attach(cmd.Context(), s, args[0], cat, l)
 			if err != nil {
 				return err
 			}
@@ -132,8 +136,9 @@ func (a *attachments) size() int64 {
 	return n
 }
 
-// attach makes the attachments of the images of a layout. It writes nothing.
-func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string, l *lock.Lock) (*attachments, error) {
+// attach makes the attachments of the images of a layout, of which only a
+// catalogue's names are asked. It writes nothing.
+func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string, cat *build.Catalog, l *lock.Lock) (*attachments, error) {
 	path, tag, _ := source.IsLayout(ref)
 	on, err := layout.Open(path)
 	if err != nil {
@@ -142,10 +147,6 @@ func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string,
 	tags := []string{tag}
 	if tag == "" {
 		tags = slices.DeleteFunc(on.Tags(), func(t string) bool { return strings.HasPrefix(t, "sha256-") })
-	}
-	cat, err := build.LoadCatalog(catalog.Files)
-	if err != nil {
-		return nil, err
 	}
 	reader, err := knowingReader(s, o.cache)
 	if err != nil {

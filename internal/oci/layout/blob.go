@@ -119,10 +119,12 @@ func replaceFile(file string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), file)
 	}
-	return os.Rename(tmp.Name(), file)
+	if err != nil {
+		os.Remove(tmp.Name()) // a leftover beside the blobs is all that it can be
+	}
+	return err
 }

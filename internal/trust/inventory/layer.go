@@ -90,7 +90,7 @@ func checkBlob(ctx context.Context, b Blobs, d v1.Descriptor) error {
 	}
 	defer r.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(r, d.Size+1))
+	n, err := io.CopyBuffer(h, io.LimitReader(r, d.Size+1), make([]byte, max(1, min(d.Size+1, 64<<10))))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
