@@ -25,7 +25,7 @@ var wings = []wing{
 	{"internal/xz", []string{"internal/hugepage"}},
 	{"internal/yamlstrict", nil},
 	{"internal/debian", []string{"internal/fetch", "internal/xz", "internal/hugepage"}},
-	{"internal/upstream", []string{"internal/fetch", "internal/xz"}},
+	{"internal/upstream", []string{"internal/fetch", "internal/xz", "internal/hugepage"}},
 	{"internal/plan", []string{"internal/debian", "internal/fetch", "internal/yamlstrict"}},
 	{"internal/rootfs", []string{"internal/debian/deb", "internal/debian/deb822", "internal/debian/relation", "internal/debian/version", "internal/hugepage"}},
 	{"internal/oci", []string{"internal/rootfs", "internal/fetch"}},

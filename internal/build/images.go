@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -268,6 +269,9 @@ func (r *run) makeHeavy(ctx context.Context, n *node, missing bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	// What is free now would else be found out only when the next large package
+	// has been read beside it.
+	defer runtime.GC()
 	if missing {
 		_, err := r.layers(ctx, n)
 		return err

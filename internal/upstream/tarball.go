@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"distroless/internal/hugepage"
 	"distroless/internal/xz"
 )
 
@@ -67,7 +68,7 @@ func Extract(ctx context.Context, data []byte, paths map[string]string) ([]File,
 		if h.Size > maxFile {
 			return nil, fmt.Errorf("read the archive: %s has %d bytes, more than %d", name, h.Size, int64(maxFile))
 		}
-		text := make([]byte, h.Size)
+		text := hugepage.Make(int(h.Size))
 		if _, err := io.ReadFull(tr, text); err != nil {
 			return nil, fmt.Errorf("read the archive: %s: %w", name, err)
 		}
