@@ -281,9 +281,9 @@ func (r *run) use(missing []*node) {
 
 // release frees the bytes of a level's packages, once its layers are written
 // and no other level is to have them, and of its large files that are not
-// Debian's. A large package is freed in any case. Small packages and small
-// files stay: what the levels above still read is among them, such as licences,
-// the dynamic linker's configuration and busybox.
+// Debian's. A large package is freed in any case. Small packages, small files
+// and those of debug levels stay: what the levels above still read is among them,
+// such as licences, the dynamic linker's configuration and busybox.
 func (r *run) release(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -291,7 +291,8 @@ func (r *run) release(n *node) {
 		if r.users[p.SHA256] > 0 {
 			r.users[p.SHA256]--
 		}
-		if p.Size > smallDeb && (r.users[p.SHA256] == 0 || p.Size > largeDeb) {
+		unused := r.users[p.SHA256] == 0 && p.Size > smallDeb && !n.debug
+		if unused || p.Size > largeDeb {
 			r.contents[p.SHA256] = smallFiles(r.contents[p.SHA256])
 		}
 	}

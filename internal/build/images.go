@@ -288,7 +288,7 @@ const largeDeb = 8 << 20
 // smallDeb and smallFile are the sizes in bytes up to which a .deb's files, and
 // a file of a larger one, stay in memory for the levels above.
 const (
-	smallDeb  = 1 << 20
+	smallDeb  = 256 << 10
 	smallFile = 4 << 10
 )
 
