@@ -114,16 +114,14 @@ func (o *buildOptions) run(ctx context.Context, s *surroundings, args []string) 
 		if err != nil {
 			return err
 		}
-		if o.attach {
-			if err := o.attachMade(ctx, s, se, made); err != nil {
-				return err
-			}
-		}
 		err = outcome(append(failed, more...), len(made) > 0)
+		if o.attach {
+			err = errors.Join(err, o.attachMade(ctx, s, se, made))
+		}
 		if err == nil && o.push.to != "" { // nothing is pushed that lacks an architecture
 			rep.Push, err = o.push.pushMade(ctx, s, se, made, o.layoutOf)
 		}
-		// What was built is there, whatever became of the push.
+		// What was built is there, whatever became of the rest.
 		return errors.Join(err, se.ui.result(rep))
 	}
 }

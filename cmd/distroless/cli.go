@@ -90,6 +90,9 @@ func printError(w io.Writer, err error) {
 	seen := map[string]bool{}
 	var walk func(error)
 	walk = func(err error) {
+		if incomplete, ok := err.(incompleteError); ok {
+			err = incomplete.error // the cells' errors, a line each
+		}
 		if many, ok := err.(interface{ Unwrap() []error }); ok && isJoin(err) {
 			for _, e := range many.Unwrap() {
 				walk(e)
@@ -100,10 +103,6 @@ func printError(w io.Writer, err error) {
 			seen[text] = true
 			fmt.Fprintf(w, "distroless: %s\n", text)
 		}
-	}
-	var incomplete incompleteError
-	if errors.As(err, &incomplete) {
-		err = incomplete.error
 	}
 	walk(err)
 }

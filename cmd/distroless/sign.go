@@ -136,8 +136,8 @@ func (a *attachments) size() int64 {
 	return n
 }
 
-// attach makes the attachments of the images of a layout, of which only a
-// catalogue's names are asked. It writes nothing.
+// attach makes the attachments of the images of a layout. It writes nothing. The
+// catalogue says which names are images.
 func (o *attachOptions) attach(ctx context.Context, s *surroundings, ref string, cat *build.Catalog, l *lock.Lock) (*attachments, error) {
 	path, tag, _ := source.IsLayout(ref)
 	on, err := layout.Open(path)

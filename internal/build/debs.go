@@ -267,11 +267,12 @@ func (r *run) keep(c map[string][]byte) {
 	}
 }
 
-// use notes that layers of these levels are to be written, which the bytes of
-// their packages stay in memory for.
+// use notes that layers of these levels and no others are to be written now,
+// which the bytes of their packages stay in memory for.
 func (r *run) use(missing []*node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	clear(r.users) // an earlier call may have failed half-way
 	for _, n := range missing {
 		for _, p := range n.packages() {
 			r.users[p.SHA256]++

@@ -117,6 +117,29 @@ func checkControl(t *testing.T, c *Control) {
 	}
 }
 
+// What has room for a content holds it, and nothing behind it is touched; what
+// has none is left alone.
+func TestContentRoom(t *testing.T) {
+	whole := pack(control(t), buildTar(t, file("./a", "aaaa"), file("./b", "bbbb"), file("./c", "")))
+	r, err := Open(context.Background(), bytes.NewReader(whole), "test.deb", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, want := range []struct{ room, content, left string }{
+		{"......", "aaaa", "aaaa.."}, {"...", "bbbb", "..."}, {"...", "", "..."},
+	} {
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		room := []byte(want.room)
+		got, err := r.Content(room)
+		if err != nil || string(got) != want.content || string(room) != want.left {
+			t.Errorf("Content with room for %d: %q, %v, room %q; want %q, room %q", len(room), got, err, room, want.content, want.left)
+		}
+	}
+}
+
 // A file may be skipped, read in pieces, streamed or taken whole; none of it
 // disturbs the entries after it.
 func TestContent(t *testing.T) {
