@@ -130,7 +130,7 @@ func (r *registryFlags) openImage(ctx context.Context, s *surroundings, ref, arc
 type registryFlags struct{ insecure bool }
 
 func (r *registryFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&r.insecure, "insecure", false, "allow plain http to any registry (always to this machine)")
+	cmd.Flags().BoolVar(&r.insecure, "insecure", false, "allow plain http to any registry (always to this machine), and certificates that do not verify")
 }
 
 // openSource opens a layout or an archive of one, else an image in a registry.
@@ -141,7 +141,8 @@ func (r *registryFlags) openSource(s *surroundings, ref string) (source.Source, 
 	if !registry.IsReference(ref) {
 		return nil, fmt.Errorf("open %s: no layout or OCI archive is there, and it names no registry: write the host too, as in registry.example.org/team/%s", ref, ref)
 	}
-	return registry.Open(ref, registry.ReadOptions{Keychain: registry.Keychain(s.environ), Insecure: r.insecure})
+	client := &registry.Client{Keychain: registry.Keychain(s.environ), Insecure: r.insecure}
+	return client.Open(ref)
 }
 
 // describeImage makes the SBOM of an image or an index. locked returns what

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -22,6 +23,7 @@ import (
 // needed and again when the registry refuses one.
 type access struct {
 	registry  name.Registry
+	actions   string // that tokens are asked for
 	keychain  authn.Keychain
 	transport http.RoundTripper
 	patience  time.Duration // of a question about authentication
@@ -54,6 +56,9 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return nil, &permanentError{fmt.Errorf("%w: name the certificate of its authority with SSL_CERT_FILE, or do without that check with --insecure", untrusted)}
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, &permanentError{fmt.Errorf("%w: nothing listens there: is the registry running?", err)}
 	}
 	if err != nil {
 		return nil, stalled(ctx, noting.explain(err))
@@ -144,7 +149,7 @@ func (a *access) obtain(ctx context.Context, c *transport.Challenge, repository 
 	if !strings.EqualFold(c.Scheme, "bearer") {
 		return basic(ctx, auth)
 	}
-	own := a.registry.Repo(repository).Scope(transport.PushScope)
+	own := a.registry.Repo(repository).Scope(a.actions)
 	scopes := []string{own}
 	for _, r := range also {
 		scopes = append(scopes, a.registry.Repo(r).Scope(transport.PullScope))

@@ -19,7 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Client pushes. Its zero value works, without credentials.
+// Client pushes to registries and reads from them. Its zero value works, without
+// credentials.
 type Client struct {
 	Keychain authn.Keychain // nil is anonymous; see [Keychain]
 	Jobs     int            // requests at once; 0 is 8
@@ -30,7 +31,7 @@ type Client struct {
 	Resume   int64          // size in bytes from which uploads are resumed in their middle; 0 is 32 MiB
 	Progress Progress       // may be nil
 
-	// Transport carries the requests; nil is one made for uploads.
+	// Transport carries the requests; nil is one made for large bodies.
 	Transport http.RoundTripper
 }
 
@@ -68,7 +69,9 @@ func (s *session) close() {
 	}
 }
 
-func (c *Client) session(reg name.Registry) *session {
+// session begins work on a registry. actions are what its tokens are for, as the
+// distribution specification's token scopes name them: "pull", "push,pull".
+func (c *Client) session(reg name.Registry, actions string) *session {
 	inner := c.Transport
 	if inner == nil {
 		inner = c.newTransport()
@@ -78,7 +81,7 @@ func (c *Client) session(reg name.Registry) *session {
 		keychain = authn.NewMultiKeychain()
 	}
 	s := &session{Client: c, also: map[string][]string{}}
-	s.access = &access{registry: reg, keychain: keychain, patience: c.patience(), transport: &agent{&guard{inner, c.Insecure}, s}}
+	s.access = &access{registry: reg, actions: actions, keychain: keychain, patience: c.patience(), transport: &agent{&guard{inner, c.Insecure}, s}}
 	s.http = &http.Client{Transport: s.access.transport}
 	return s
 }
@@ -230,31 +233,101 @@ func (s *session) do(ctx context.Context, c call) (*answer, error) {
 // request made again with it, twice at most: a body can have been sent by
 // then, so it is opened anew.
 func (s *session) once(ctx context.Context, c call) (*answer, error) {
+	st, err := s.open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	body, err := io.ReadAll(io.LimitReader(st, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: answer cut short: %w", c.method, st.url.Path, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, &permanentError{fmt.Errorf("%s %s: answer of more than %d bytes", c.method, st.url.Path, maxAnswer)}
+	}
+	return &answer{st.status, st.header, body, st.url}, nil
+}
+
+// open makes a request as once does, and leaves the answer's body to be read.
+func (s *session) open(ctx context.Context, c call) (*stream, error) {
 	for try := 0; ; try++ {
 		header, serial, err := s.access.authorization(ctx, c.repository, s.also[c.repository])
 		if err != nil {
 			return nil, err
 		}
-		a, err := s.send(ctx, c, header)
-		var refusal *Error
-		if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized || a == nil || try > 1 {
-			return a, err
+		st, err := s.send(ctx, c, header)
+		if err != nil {
+			return nil, err
 		}
-		if err := s.access.refused(ctx, c.repository, s.also[c.repository], serial, a.header); err != nil {
+		if slices.Contains(c.good, st.status) {
+			return st, nil
+		}
+		body, err := io.ReadAll(io.LimitReader(st, maxAnswer))
+		st.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: answer cut short: %w", c.method, st.url.Path, err)
+		}
+		refusal := newError(st.response, body)
+		if refusal.Status != http.StatusUnauthorized || try > 1 {
+			return nil, refusal
+		}
+		if err := s.access.refused(ctx, c.repository, s.also[c.repository], serial, st.header); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// send makes a request with one authorization. A try during which nothing
-// passes for too long is given up.
-func (s *session) send(ctx context.Context, c call, authorization string) (*answer, error) {
+// stream is what comes back, its body still to be read. A try during which
+// nothing passes for too long is given up.
+type stream struct {
+	status   int
+	header   http.Header
+	url      *url.URL
+	response *http.Response
+
+	ctx    context.Context
+	watch  *watch
+	cancel func()
+}
+
+// watch gives up what it watches when nothing has passed for a while.
+type watch struct {
+	timer    *time.Timer
+	patience time.Duration
+}
+
+func (w *watch) moved() { w.timer.Reset(w.patience) }
+func (w *watch) rest()  { w.timer.Stop() }
+
+// Read implements [io.Reader].
+func (st *stream) Read(p []byte) (int, error) {
+	st.watch.moved()
+	n, err := st.response.Body.Read(p)
+	st.watch.rest() // whoever reads may take their time between two pieces
+	if err != nil && err != io.EOF {
+		err = stalled(st.ctx, err)
+	}
+	return n, err
+}
+
+// Close ends the request, whether its answer was read to the end or not.
+func (st *stream) Close() error {
+	err := st.response.Body.Close()
+	st.cancel()
+	return err
+}
+
+// send makes a request with one authorization.
+func (s *session) send(ctx context.Context, c call, authorization string) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(s.patience(), func() { cancel(errStalled) })
-	defer watch.Stop()
-	req, err := s.request(ctx, c, func() { watch.Reset(s.patience()) })
+	w := &watch{time.AfterFunc(s.patience(), func() { cancel(errStalled) }), s.patience()}
+	end := func() {
+		w.rest()
+		cancel(nil)
+	}
+	req, err := s.request(ctx, c, w.moved)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	if authorization != "" && req.URL.Host == s.access.registry.RegistryStr() {
@@ -262,21 +335,12 @@ func (s *session) send(ctx context.Context, c call, authorization string) (*answ
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return nil, stalled(ctx, err)
+		err = stalled(ctx, err)
+		end()
+		return nil, err
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
-		return nil, stalled(ctx, fmt.Errorf("%s %s: answer cut short: %w", c.method, req.URL.Path, err))
-	}
-	if len(body) > maxAnswer {
-		return nil, &permanentError{fmt.Errorf("%s %s: answer of more than %d bytes", c.method, req.URL.Path, maxAnswer)}
-	}
-	a := &answer{resp.StatusCode, resp.Header, body, cmp.Or(resp.Request, req).URL}
-	if !slices.Contains(c.good, resp.StatusCode) {
-		return a, newError(resp, body)
-	}
-	return a, nil
+	w.rest()
+	return &stream{resp.StatusCode, resp.Header, cmp.Or(resp.Request, req).URL, resp, ctx, w, end}, nil
 }
 
 var errStalled = errors.New("the registry is silent")

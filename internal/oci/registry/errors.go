@@ -36,6 +36,9 @@ func (e *Error) Error() string {
 	case http.StatusUnauthorized:
 		text += ": log in, as with \"docker login\" or \"podman login\", or set DISTROLESS_REGISTRY_USERNAME and DISTROLESS_REGISTRY_PASSWORD"
 	case http.StatusForbidden:
+		if e.Method == http.MethodGet || e.Method == http.MethodHead {
+			return text + ": these credentials may not read this: use others"
+		}
 		text += ": these credentials may not write here: use others, or push elsewhere with --to"
 	case http.StatusRequestEntityTooLarge:
 		text += ": the registry, or a proxy before it, limits the size of requests: raise its limit"

@@ -28,7 +28,7 @@ type Result struct {
 // fails or is interrupted before leaves no tag that was not right, and run
 // again it goes on where it was.
 func (c *Client) Push(ctx context.Context, p *Plan) (*Result, error) {
-	s, err := c.open(ctx, p)
+	s, err := c.reach(ctx, p)
 	if err != nil {
 		return nil, err
 	}

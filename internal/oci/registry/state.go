@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"syscall"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -42,7 +42,7 @@ type RepositoryState struct {
 // Examine asks a registry what it has of a plan. It changes nothing. A tag
 // that is never moved and is there for something else is an error.
 func (c *Client) Examine(ctx context.Context, p *Plan) (*State, error) {
-	s, err := c.open(ctx, p)
+	s, err := c.reach(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -50,20 +50,17 @@ func (c *Client) Examine(ctx context.Context, p *Plan) (*State, error) {
 	return s.examine(ctx, p)
 }
 
-// open begins a session for a plan.
-func (c *Client) open(ctx context.Context, p *Plan) (*session, error) {
+// reach begins a session for a plan.
+func (c *Client) reach(ctx context.Context, p *Plan) (*session, error) {
 	naming := p.Naming
 	naming.Insecure = naming.Insecure || c.Insecure
 	reg, _, err := naming.check()
 	if err != nil {
 		return nil, err
 	}
-	s := c.session(reg)
+	s := c.session(reg, transport.PushScope)
 	err = c.again(ctx, func(ctx context.Context) error {
 		_, err := s.access.ping(ctx)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return &permanentError{fmt.Errorf("%w: nothing listens there: is the registry running?", err)}
-		}
 		return err
 	})
 	if err != nil {
@@ -182,6 +179,7 @@ func (t *Tag) conflict(repository, now string) error {
 		repository, t.Name, now, t.Digest)
 }
 
+// manifestTypes are the manifests and indices that are asked for.
 const manifestTypes = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
 	"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // TestRetryAfter holds a registry to its word. If it fails, registries lock
@@ -231,7 +233,7 @@ func TestElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upload{session: c.session(reg)}
+	u := &upload{session: c.session(reg, transport.PushScope)}
 	at := &url.URL{Scheme: "https", Host: "registry.example.org", Path: "/v2/x/blobs/uploads/"}
 	for said, ok := range map[string]bool{
 		"/v2/x/blobs/uploads/1?state=2": true, "https://storage.example.org/1": true,

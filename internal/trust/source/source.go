@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,9 +48,6 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %d bytes, more than %d", d.Digest, d.Size, MaxDocument)
 	}
 	r, err := s.Blob(ctx, d)
-	if errors.Is(err, registry.ErrDigest) {
-		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: "has another digest in the registry"}
-	}
 	if err != nil {
 		return nil, err
 	}
