@@ -83,25 +83,19 @@ func bill(f sbom.Format, d v1.Descriptor, c *claimed, members []*inventory.Inven
 
 // provenance finds the signed provenance of a digest.
 func (v *verifier) provenance(ctx context.Context, d v1.Descriptor) (*provenance.Predicate, error) {
-	list, err := v.bundles(ctx, d, provenance.PredicateType)
-	if err != nil {
-		return nil, err
-	}
-	old, err := v.tagged(ctx, d, "att", func(l v1.Descriptor) bool {
-		return l.Annotations[attach.PredicateAnnotation] == provenance.PredicateType
-	})
-	if err != nil {
-		return nil, err
-	}
 	var found faults
 	var good *provenance.Statement
-	for _, c := range append(list, old...) {
+	err := v.forms(ctx, d, provenance.PredicateType, "att", func(c candidate) bool {
 		s, _, err := v.statement(ctx, c, d)
 		if err != nil {
 			found = append(found, err)
-			continue
+			return false
 		}
 		good = s
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	if good == nil {
 		if err := found.worst(); err != nil {
@@ -123,7 +117,7 @@ func (v *verifier) provenance(ctx context.Context, d v1.Descriptor) (*provenance
 // unsigned reads the documents attached to a digest that stand on their own,
 // by their media type. Several of one kind may be there: somebody else's too.
 func (v *verifier) unsigned(ctx context.Context, d v1.Descriptor) (map[string][][]byte, error) {
-	list, err := v.referrers(ctx, d.Digest)
+	list, err := v.documents.referrers(ctx, v.src, d.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +127,7 @@ func (v *verifier) unsigned(ctx context.Context, d v1.Descriptor) (map[string][]
 		if what == "" {
 			continue
 		}
-		data, _, err := v.document(ctx, r)
+		data, err := v.document(ctx, r)
 		if err != nil {
 			var m *inventory.Mismatch
 			if errors.As(err, &m) {

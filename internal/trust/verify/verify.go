@@ -8,6 +8,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,32 +79,9 @@ type Options struct {
 // verifier is one run.
 type verifier struct {
 	Options
-	src    source.Source
-	reader inventory.Reader
-
-	mu       sync.Mutex
-	attached map[v1.Hash][]v1.Descriptor // what refers to a digest, as it was first listed
-}
-
-// referrers asks the source once for what refers to a digest.
-func (v *verifier) referrers(ctx context.Context, h v1.Hash) ([]v1.Descriptor, error) {
-	v.mu.Lock()
-	list, ok := v.attached[h]
-	v.mu.Unlock()
-	if ok {
-		return list, nil
-	}
-	list, err := v.src.Referrers(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.attached == nil {
-		v.attached = map[v1.Hash][]v1.Descriptor{}
-	}
-	v.attached[h] = list
-	return list, nil
+	src       source.Source
+	reader    inventory.Reader
+	documents documents
 }
 
 // Image verifies what a source's reference names. A [*Fault] says what is
@@ -136,11 +114,14 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 	if _, err := source.Document(ctx, v.src, d); err != nil {
 		return err
 	}
-	if err := v.signature(ctx, d); err != nil {
-		return err
-	}
-	images, err := source.Images(ctx, v.src, d)
-	if err != nil {
+	// Layers are read of what is signed only.
+	var images []inventory.Image
+	var unread error
+	var members sync.WaitGroup
+	members.Go(func() { images, unread = source.Images(ctx, v.src, d) })
+	err := v.signature(ctx, d)
+	members.Wait()
+	if err := cmp.Or(err, unread); err != nil {
 		return err
 	}
 	// What is said of the images is fetched and its signatures are checked while
@@ -156,7 +137,7 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 			return nil
 		})
 	}
-	members, err := v.contents(ctx, images)
+	contents, err := v.contents(ctx, images)
 	if err != nil {
 		cancel()
 		waiting.Wait() // it has no error of its own
@@ -167,7 +148,7 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 		if said[i].err != nil {
 			return said[i].err
 		}
-		if err := v.attested(ctx, s.descriptor, said[i].claimed, members[s.first:s.end], s.index); err != nil {
+		if err := v.attested(ctx, s.descriptor, said[i].claimed, contents[s.first:s.end], s.index); err != nil {
 			return err
 		}
 	}
@@ -249,23 +230,19 @@ func checkSums(m *inventory.Inventory) error {
 
 // signature looks for a signature of a digest that counts.
 func (v *verifier) signature(ctx context.Context, d v1.Descriptor) error {
-	list, err := v.bundles(ctx, d, sign.SignatureType)
-	if err != nil {
-		return err
-	}
-	old, err := v.tagged(ctx, d, "sig", func(v1.Descriptor) bool { return true })
-	if err != nil {
-		return err
-	}
 	var found faults
 	var signers, forms []string
-	for _, c := range append(list, old...) {
+	err := v.forms(ctx, d, sign.SignatureType, "sig", func(c candidate) bool {
 		by, err := v.signs(ctx, c, d)
 		if err != nil {
 			found = append(found, err)
-			continue
+			return false
 		}
 		signers, forms = append(signers, by), append(forms, c.form)
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	if len(forms) > 0 {
 		v.tell("signature", "%s is signed %s (%s)", d.Digest, distinct(signers, ", and "), distinct(forms, ", "))
@@ -327,9 +304,33 @@ type candidate struct {
 	err       error // it cannot be read; another one may do
 }
 
+// forms calls counts for what is signed of a digest: for all bundles, and if none
+// counts for what lies under the tag of a kind. Whoever signs in both forms signs
+// the same thing twice: once one counts, the other needs not be fetched.
+func (v *verifier) forms(ctx context.Context, d v1.Descriptor, predicateType, kind string, counts func(candidate) bool) error {
+	list, err := v.bundles(ctx, d, predicateType)
+	if err != nil {
+		return err
+	}
+	one := false
+	for _, c := range list {
+		one = counts(c) || one
+	}
+	if one {
+		return nil
+	}
+	if list, err = v.tagged(ctx, d, kind, predicateType); err != nil {
+		return err
+	}
+	for _, c := range list {
+		counts(c)
+	}
+	return nil
+}
+
 // bundles lists the bundles of a kind that are attached to a digest.
 func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType string) ([]candidate, error) {
-	list, err := v.referrers(ctx, d.Digest)
+	list, err := v.documents.referrers(ctx, v.src, d.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +344,7 @@ func (v *verifier) bundles(ctx context.Context, d v1.Descriptor, predicateType s
 		if said := r.Annotations[attach.BundlePredicateAnnotation]; said != "" && said != predicateType {
 			continue
 		}
-		data, _, err := v.document(ctx, r)
+		data, err := v.document(ctx, r)
 		if err != nil {
 			return nil, signatureFault(err)
 		}
@@ -408,9 +409,9 @@ func (v *verifier) statement(ctx context.Context, c candidate, d v1.Descriptor) 
 	return s, by, nil
 }
 
-// tagged lists what lies under an image's tag of a kind, of the layers that are
-// wanted.
-func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, wanted func(v1.Descriptor) bool) ([]candidate, error) {
+// tagged lists what lies under an image's tag of a kind: "sig" for payloads,
+// "att" for statements of a predicate type.
+func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind, predicateType string) ([]candidate, error) {
 	tag := attach.Tag(d.Digest, kind)
 	at, ok, err := v.src.Tag(ctx, tag)
 	if err != nil || !ok {
@@ -428,10 +429,10 @@ func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, wan
 	mediaType := map[string]string{"sig": sign.SimpleType, "att": sign.EnvelopeType}[kind]
 	var out []candidate
 	for _, l := range m.Layers {
-		if !wanted(l) {
+		if kind == "att" && l.Annotations[attach.PredicateAnnotation] != predicateType {
 			continue
 		}
-		data, err := source.Document(ctx, v.src, l)
+		data, err := v.documents.read(ctx, v.src, l)
 		if err != nil {
 			return nil, signatureFault(err)
 		}
@@ -440,19 +441,18 @@ func (v *verifier) tagged(ctx context.Context, d v1.Descriptor, kind string, wan
 	return out, nil
 }
 
-// document reads the one document of an attachment, with its media type.
-func (v *verifier) document(ctx context.Context, d v1.Descriptor) ([]byte, string, error) {
+// document reads the one document of an attachment.
+func (v *verifier) document(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	data, err := source.Document(ctx, v.src, d)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(data))
 	if err != nil {
-		return nil, "", fmt.Errorf("manifest %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if len(m.Layers) != 1 {
-		return nil, "", fault(Altered, "manifest", "attachment %s: %d layers, expected one", d.Digest, len(m.Layers))
+		return nil, fault(Altered, "manifest", "attachment %s: %d layers, expected one", d.Digest, len(m.Layers))
 	}
-	data, err = source.Document(ctx, v.src, m.Layers[0])
-	return data, string(m.Layers[0].MediaType), err
+	return v.documents.read(ctx, v.src, m.Layers[0])
 }
