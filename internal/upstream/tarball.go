@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"distroless/internal/gunzip"
 	"distroless/internal/hugepage"
 	"distroless/internal/xz"
 )
@@ -102,7 +102,7 @@ func decompress(ctx context.Context, data []byte) (io.Reader, func(), error) {
 	src := bytes.NewReader(data)
 	switch {
 	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(src)
+		z, err := gunzip.NewReader(src)
 		return z, func() {}, err
 	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(src)

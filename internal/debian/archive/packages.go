@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"distroless/internal/fetch"
+	"distroless/internal/gunzip"
 	"distroless/internal/xz"
 )
 
@@ -133,7 +132,11 @@ func decompress(ctx context.Context, name string, r io.Reader) (io.ReadCloser, e
 	case strings.HasSuffix(name, ".xz"):
 		return xz.NewReader(ctx, r, xz.Options{})
 	case strings.HasSuffix(name, ".gz"):
-		return gzip.NewReader(r)
+		z, err := gunzip.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(z), nil
 	}
 	return io.NopCloser(r), nil
 }

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 
-	"distroless/internal/xz"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"distroless/internal/gunzip"
+	"distroless/internal/xz"
 )
 
 // maxWindow bounds the memory that a decoder takes for what it has already
@@ -24,11 +25,11 @@ func decompress(ctx context.Context, r io.Reader, ending string, workers int) (i
 	case "":
 		return r, none, nil
 	case ".gz":
-		z, err := gzip.NewReader(bufio.NewReaderSize(r, 32<<10))
+		z, err := gunzip.NewReader(r)
 		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", unexpected(err))
+			return nil, nil, err
 		}
-		return named{z, "gzip"}, func() { z.Close() }, nil
+		return z, none, nil
 	case ".zst":
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(min(workers, 2)),
 			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))

@@ -15,8 +15,9 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"distroless/internal/gunzip"
 )
 
 // maxDocument bounds a JSON document of a layout, in bytes.
@@ -245,7 +246,7 @@ func (o *Opened) Walk(d v1.Descriptor, f func(*tar.Header, io.Reader) error) err
 func decompressor(mediaType string, r io.Reader) (io.Reader, error) {
 	switch {
 	case strings.HasSuffix(mediaType, "gzip"):
-		return gzip.NewReader(r)
+		return gunzip.NewReader(r)
 	case strings.HasSuffix(mediaType, "zstd"):
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
 		if err != nil {

@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -19,9 +18,9 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"distroless/internal/gunzip"
 	"distroless/internal/rootfs"
 )
 
@@ -278,11 +277,8 @@ func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 	nothing := func() {}
 	switch {
 	case strings.HasSuffix(mediaType, "gzip"):
-		z, err := gzip.NewReader(bufio.NewReaderSize(r, 64<<10))
-		if err != nil {
-			return nil, nothing, err
-		}
-		return z, nothing, nil
+		z, err := gunzip.NewReader(r)
+		return z, nothing, err
 	case strings.HasSuffix(mediaType, "zstd"):
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
 		if err != nil {
