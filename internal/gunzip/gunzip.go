@@ -67,11 +67,28 @@ const (
 // NewReader begins to read a file and reads its header. What it returns reads r
 // through a buffer of its own, beyond the end of the file too.
 func NewReader(r io.Reader) (*Reader, error) {
-	z := &Reader{input: input{source: r, buf: make([]byte, inSize)}, out: make([]byte, outSize)}
-	if err := z.header(); err != nil {
-		return nil, z.explain(err)
+	z := new(Reader)
+	if err := z.Reset(r); err != nil {
+		return nil, err
 	}
 	return z, nil
+}
+
+// Reset begins to read another file as NewReader does, with the memory that the
+// reader has. The zero value can be reset.
+func (z *Reader) Reset(r io.Reader) error {
+	in, out := z.buf, z.out
+	if in == nil {
+		in, out = make([]byte, inSize), make([]byte, outSize)
+	}
+	z.input = input{source: r, buf: in}
+	z.out, z.read, z.write, z.begin = out, 0, 0, 0
+	z.state, z.last, z.any, z.err, z.told = atHeader, false, false, nil, 0
+	if err := z.header(); err != nil {
+		z.err = z.explain(err)
+		return z.err
+	}
+	return nil
 }
 
 // explain says where an error of the format was. One of the source stays as it is.

@@ -237,6 +237,35 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestReset reads one file after another with one reader, whole, in part, and
+// damaged ones. If it fails, what one image holds shows in another.
+func TestReset(t *testing.T) {
+	var z Reader
+	data := samples()
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 3 {
+		for name, want := range data {
+			packed := forms(t, want[:min(len(want), 80_000)])["library 6"]
+			if r.IntN(3) == 0 {
+				if z.Reset(bytes.NewReader(packed[:len(packed)/2])) == nil {
+					_, _ = io.CopyN(io.Discard, &z, r.Int64N(20_000)) // whatever comes of it
+				}
+				if err := z.Reset(strings.NewReader("something else")); err == nil {
+					t.Error("no error for what is no gzip file")
+				} else if _, again := z.Read(make([]byte, 1)); again != err {
+					t.Errorf("reading on after an error: %v", again)
+				}
+			}
+			if err := z.Reset(bytes.NewReader(packed)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(&z); err != nil || !bytes.Equal(got, want[:min(len(want), 80_000)]) {
+				t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
+		}
+	}
+}
+
 // lengths is a block whose lengths of codes are written with these symbols, each
 // with its greatest repetition, and none for the rest of the 258 that are wanted.
 func lengths(symbols ...int) []byte {

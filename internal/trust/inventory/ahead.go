@@ -19,12 +19,12 @@ type ahead struct {
 	rest       []byte
 }
 
-// readAhead begins to read r. stop must be called before r is used for anything
-// else.
-func readAhead(r io.Reader) *ahead {
+// readAhead begins to read r into the pieces of a room. stop must be called before
+// either is used for anything else.
+func readAhead(r io.Reader, in *room) *ahead {
 	a := &ahead{full: make(chan []byte, aheadPieces), free: make(chan []byte, aheadPieces), stopped: make(chan struct{}), ended: make(chan struct{})}
-	for range aheadPieces {
-		a.free <- make([]byte, aheadSize)
+	for i := range in.pieces {
+		a.free <- in.pieces[i][:]
 	}
 	go a.run(r)
 	return a
@@ -40,6 +40,7 @@ func (a *ahead) run(r io.Reader) {
 		case <-a.stopped:
 			return
 		}
+		piece = piece[:aheadSize]
 		n := 0
 		for n < aheadSize && a.err == nil {
 			var m int

@@ -109,7 +109,7 @@ func sameDigest(d v1.Descriptor, h hash.Hash, n int64) error {
 
 // readLayer reads a layer and verifies its digest and size. Whether the archive
 // inside is the one that the config names is for the caller to see: diffID.
-func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, error) {
+func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums, in *room) (*Layer, error) {
 	what := "layer " + d.Digest.String()
 	r, err := b.Blob(d)
 	if err != nil {
@@ -118,7 +118,7 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, 
 	defer r.Close()
 	outer := sha256.New()
 	raw := &counting{r: io.TeeReader(io.LimitReader(r, d.Size+1), outer)}
-	l, err := unpackLayer(ctx, raw, string(d.MediaType), s)
+	l, err := unpackLayer(ctx, raw, string(d.MediaType), s, in)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -138,12 +138,12 @@ func readLayer(ctx context.Context, b Blobs, d v1.Descriptor, s *sums) (*Layer, 
 // unpackLayer reads the archive in a layer. Decompressing and hashing cost about
 // the same, so each has a goroutine: a layer that is larger than all others
 // together would else be read on one core.
-func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums) (*Layer, error) {
-	z, done, err := decompress(mediaType, raw)
+func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums, in *room) (*Layer, error) {
+	z, done, err := in.decompress(mediaType, raw)
 	if err != nil {
 		return nil, err
 	}
-	ahead := readAhead(z)
+	ahead := readAhead(z, in)
 	defer func() {
 		ahead.stop()
 		done()
@@ -152,7 +152,7 @@ func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums) 
 	all := io.TeeReader(ahead, inner)
 	l := &Layer{Texts: map[string][]byte{}}
 	tr := tar.NewReader(all)
-	buf := make([]byte, aheadSize)
+	buf := in.piece[:]
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -271,14 +271,21 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// room is the memory that reading a layer takes, used for one after another: new
+// pages cost as much as what is read into them.
+type room struct {
+	piece  [aheadSize]byte
+	pieces [aheadPieces][aheadSize]byte
+	gzip   gunzip.Reader
+}
+
 // decompress returns the archive inside a layer of that media type, OCI's or
 // Docker's.
-func decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
+func (in *room) decompress(mediaType string, r io.Reader) (io.Reader, func(), error) {
 	nothing := func() {}
 	switch {
 	case strings.HasSuffix(mediaType, "gzip"):
-		z, err := gunzip.NewReader(r)
-		return z, nothing, err
+		return &in.gzip, nothing, in.gzip.Reset(r)
 	case strings.HasSuffix(mediaType, "zstd"):
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
 		if err != nil {

@@ -36,6 +36,7 @@ type Reader struct {
 
 	mu     sync.Mutex
 	layers map[string]*lazy
+	rooms  []*room // that nothing is read in
 	stacks map[string]*contents
 }
 
@@ -70,8 +71,29 @@ func (l *lazy) read(ctx context.Context, r *Reader, b Blobs, d v1.Descriptor) (*
 		}
 	}
 	var err error
-	l.layer, err = readLayer(ctx, b, d, newSums(!r.NoMD5, !r.NoSHA1))
+	in := r.room()
+	defer r.leave(in)
+	l.layer, err = readLayer(ctx, b, d, newSums(!r.NoMD5, !r.NoSHA1), in)
 	return l.layer, err
+}
+
+// room returns one to read a layer in.
+func (r *Reader) room() *room {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.rooms)
+	if n == 0 {
+		return new(room)
+	}
+	in := r.rooms[n-1]
+	r.rooms = r.rooms[:n-1]
+	return in
+}
+
+func (r *Reader) leave(in *room) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rooms = append(r.rooms, in)
 }
 
 func (r *Reader) lazy(digest string) *lazy {

@@ -52,7 +52,7 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, MaxDocument+1))
+	data, err := readAtMost(r, d.Size)
 	if err != nil && int64(len(data)) < d.Size { // all of it says more than an error at the end
 		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
 	}
@@ -61,6 +61,14 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: "has digest sha256:" + got}
 	}
 	return data, nil
+}
+
+// readAtMost reads to the end, or one byte more than size. A document that is
+// larger than it should be is another one, however it goes on.
+func readAtMost(r io.Reader, size int64) ([]byte, error) {
+	buf := bytes.NewBuffer(make([]byte, 0, min(size+bytes.MinRead, 8<<20)))
+	_, err := buf.ReadFrom(io.LimitReader(r, size+1))
+	return buf.Bytes(), err
 }
 
 // kindOf is what messages call a document of that media type.
