@@ -114,36 +114,43 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 	if _, err := source.Document(ctx, v.src, d); err != nil {
 		return err
 	}
-	// Layers are read of what is signed only.
-	var images []inventory.Image
-	var unread error
-	var members sync.WaitGroup
-	members.Go(func() { images, unread = source.Images(ctx, v.src, d) })
-	err := v.signature(ctx, d)
-	members.Wait()
-	if err := cmp.Or(err, unread); err != nil {
-		return err
-	}
-	// What is said of the images is fetched and its signatures are checked while
-	// the layers are read; the two are held against each other after that.
+	// Nothing waits for anything that it does not need: the layers are read and what
+	// is said of them is fetched while the signature is looked for. It comes first
+	// all the same: without it nothing else is told, and all else is given up.
 	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
 	defer cancel()
+	var unsigned error
+	signature := make(chan struct{})
+	all.Go(func() {
+		defer close(signature)
+		if unsigned = v.signature(ctx, d); unsigned != nil {
+			cancel()
+		}
+	})
+	images, err := source.Images(ctx, v.src, d)
+	if err != nil {
+		<-signature
+		return cmp.Or(unsigned, err)
+	}
 	subjects := v.subjects(d, images)
 	said := make([]claims, len(subjects))
-	var waiting errgroup.Group
+	var claiming sync.WaitGroup
 	for i, s := range subjects {
-		waiting.Go(func() error {
-			said[i].claimed, said[i].err = v.claimed(ctx, s.descriptor, s.index)
-			return nil
-		})
+		claiming.Go(func() { said[i].claimed, said[i].err = v.claimed(ctx, s.descriptor, s.index) })
 	}
+	all.Go(claiming.Wait)
 	contents, err := v.contents(ctx, images)
-	if err != nil {
-		cancel()
-		waiting.Wait() // it has no error of its own
-		return err
+	if <-signature; unsigned != nil || err != nil {
+		return cmp.Or(unsigned, err)
 	}
-	waiting.Wait()
+	files := 0
+	for _, m := range contents {
+		files += len(m.Files)
+	}
+	v.tell("contents", "%d images, every layer is the one that the manifest and the config name, %d paths", len(contents), files)
+	claiming.Wait()
 	for i, s := range subjects {
 		if said[i].err != nil {
 			return said[i].err
@@ -198,16 +205,13 @@ func (v *verifier) contents(ctx context.Context, images []inventory.Image) ([]*i
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	files := 0
 	for _, m := range members {
 		// Against a signer too: an SBOM says what they found in the image, the
 		// lists what its packages hold.
 		if err := checkSums(m); err != nil {
 			return nil, err
 		}
-		files += len(m.Files)
 	}
-	v.tell("contents", "%d images, every layer is the one that the manifest and the config name, %d paths", len(members), files)
 	return members, nil
 }
 
