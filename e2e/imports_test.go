@@ -31,7 +31,7 @@ var wings = []wing{
 	{"internal/rootfs", []string{"internal/debian/deb", "internal/debian/deb822", "internal/debian/relation", "internal/debian/version", "internal/hugepage"}},
 	{"internal/oci", []string{"internal/rootfs", "internal/fetch", "internal/gunzip"}},
 	{"internal/structure", []string{"internal/yamlstrict"}},
-	{"internal/trust", []string{"internal/oci", "internal/rootfs", "internal/plan", "internal/debian", "internal/fetch", "internal/gunzip"}},
+	{"internal/trust", []string{"internal/oci", "internal/rootfs", "internal/plan", "internal/debian", "internal/fetch", "internal/gunzip", "internal/hugepage"}},
 	{"internal/build", []string{"internal/trust", "internal/oci", "internal/rootfs", "internal/plan", "internal/upstream", "internal/debian", "internal/fetch", "internal/xz"}},
 	{"catalog", nil},
 	{"cmd", []string{"internal", "catalog"}},

@@ -6,7 +6,7 @@ const (
 	// aheadSize is the length of a piece that is read ahead, in bytes, and
 	// aheadPieces how many of them there are of a layer.
 	aheadSize   = 128 << 10
-	aheadPieces = 4
+	aheadPieces = 8
 )
 
 // ahead reads from another goroutine, a few pieces before what is asked for.
@@ -24,7 +24,7 @@ type ahead struct {
 func readAhead(r io.Reader, in *room) *ahead {
 	a := &ahead{full: make(chan []byte, aheadPieces), free: make(chan []byte, aheadPieces), stopped: make(chan struct{}), ended: make(chan struct{})}
 	for i := range in.pieces {
-		a.free <- in.pieces[i][:]
+		a.free <- in.pieces[i]
 	}
 	go a.run(r)
 	return a

@@ -16,7 +16,7 @@ func ReadLayer(ctx context.Context, r io.Reader, b layer.Blob) (*Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readLayer(ctx, blob{r}, v1.Descriptor{MediaType: types.MediaType(b.MediaType), Digest: h, Size: b.Size}, newSums(false, true), new(room))
+	return readLayer(ctx, blob{r}, v1.Descriptor{MediaType: types.MediaType(b.MediaType), Digest: h, Size: b.Size}, newSums(false, true), newRoom())
 }
 
 type blob struct{ r io.Reader }

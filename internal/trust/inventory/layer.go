@@ -21,6 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"distroless/internal/gunzip"
+	"distroless/internal/hugepage"
 	"distroless/internal/rootfs"
 )
 
@@ -152,7 +153,7 @@ func unpackLayer(ctx context.Context, raw io.Reader, mediaType string, s *sums, 
 	all := io.TeeReader(ahead, inner)
 	l := &Layer{Texts: map[string][]byte{}}
 	tr := tar.NewReader(all)
-	buf := in.piece[:]
+	buf := in.piece
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -274,9 +275,19 @@ func (c *counting) Read(p []byte) (int, error) {
 // room is the memory that reading a layer takes, used for one after another: new
 // pages cost as much as what is read into them.
 type room struct {
-	piece  [aheadSize]byte
-	pieces [aheadPieces][aheadSize]byte
+	piece  []byte
+	pieces [aheadPieces][]byte
 	gzip   gunzip.Reader
+}
+
+func newRoom() *room {
+	all := hugepage.Make((1 + aheadPieces) * aheadSize)
+	in := &room{piece: all[:aheadSize:aheadSize]}
+	for i := range in.pieces {
+		all = all[aheadSize:]
+		in.pieces[i] = all[:aheadSize:aheadSize]
+	}
+	return in
 }
 
 // decompress returns the archive inside a layer of that media type, OCI's or

@@ -83,7 +83,7 @@ func (r *Reader) room() *room {
 	defer r.mu.Unlock()
 	n := len(r.rooms)
 	if n == 0 {
-		return new(room)
+		return newRoom()
 	}
 	in := r.rooms[n-1]
 	r.rooms = r.rooms[:n-1]

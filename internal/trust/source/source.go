@@ -18,6 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"distroless/internal/hugepage"
 	"distroless/internal/oci/layout"
 	"distroless/internal/oci/registry"
 	"distroless/internal/trust/inventory"
@@ -66,7 +67,7 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 // readAtMost reads to the end, or one byte more than size. A document that is
 // larger than it should be is another one, however it goes on.
 func readAtMost(r io.Reader, size int64) ([]byte, error) {
-	buf := bytes.NewBuffer(make([]byte, 0, min(size+bytes.MinRead, 8<<20)))
+	buf := bytes.NewBuffer(hugepage.Make(int(min(size+bytes.MinRead, 8<<20)))[:0])
 	_, err := buf.ReadFrom(io.LimitReader(r, size+1))
 	return buf.Bytes(), err
 }
