@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,10 +93,36 @@ func signedByUs(t *testing.T, at *sigstore, referrers bool, what ...string) {
 			s.theirs(1, with(other, "verify-attestation", "--type", kind, bundle, image)...)
 		}
 	}
-	if o := s.ours(0, with(by, "verify", image)...); !strings.Contains(o.stdout, "(bundle, tag)") {
+	s.ours(0, with(by, "verify", image)...)
+	s.ours(5, with(other, "verify", image)...)
+	dropBundles(t, filepath.Join(s.dir, "base-debian13"))
+	if o := s.ours(0, with(by, "verify", "base-debian13:latest")...); !strings.Contains(o.stdout, "(tag)") {
 		t.Errorf("signatures under tags do not count: %s", o.stdout)
 	}
-	s.ours(5, with(other, "verify", image)...)
+	s.ours(5, with(other, "verify", "base-debian13:latest")...)
+}
+
+// dropBundles leaves of the signatures of a layout those under tags.
+func dropBundles(t *testing.T, layout string) {
+	t.Helper()
+	file := filepath.Join(layout, "index.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var idx v1.IndexManifest
+	if err := json.Unmarshal(data, &idx); err != nil {
+		t.Fatal(err)
+	}
+	before := len(idx.Manifests)
+	idx.Manifests = slices.DeleteFunc(idx.Manifests, func(d v1.Descriptor) bool { return d.ArtifactType == sign.BundleType })
+	if len(idx.Manifests) == before {
+		t.Fatalf("%s has no bundles", file)
+	}
+	if data, err = json.Marshal(idx); err != nil {
+		t.Fatal(err)
+	}
+	put(t, file, string(data))
 }
 
 // signedByCosign has cosign sign an image and its provenance, in each form.
