@@ -57,6 +57,10 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	if errors.As(err, &untrusted) {
 		return nil, &permanentError{fmt.Errorf("%w: name the certificate of its authority with SSL_CERT_FILE, or do without that check with --insecure", untrusted)}
 	}
+	var unknown *net.DNSError
+	if errors.As(err, &unknown) && unknown.IsNotFound {
+		return nil, &permanentError{fmt.Errorf("%w: is the registry's name right?", err)}
+	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, &permanentError{fmt.Errorf("%w: nothing listens there: is the registry running?", err)}
 	}

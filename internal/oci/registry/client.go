@@ -178,7 +178,7 @@ func (c *Client) again(ctx context.Context, f func(ctx context.Context) error) e
 		case !retry:
 			return err
 		case n+1 >= c.attempts():
-			return fmt.Errorf("%w: %d tries: what is there stays, run it again to go on", err, n+1)
+			return fmt.Errorf("%w: %d tries: run it again later, nothing that is done is done twice", err, n+1)
 		case after > maxWait:
 			return fmt.Errorf("%w: the registry asks to wait for %s: run it again then", err, after.Round(time.Second))
 		}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -349,5 +351,31 @@ func TestReadMissing(t *testing.T) {
 	}
 	if _, ok, err := r.Tag(t.Context(), "other"); ok || err != nil {
 		t.Errorf("a tag that is not there: %v, %v", ok, err)
+	}
+}
+
+// TestNoRegistry names a machine that does not exist, and one where nothing
+// listens. If it fails, people wait for half a minute to learn of a typing error.
+func TestNoRegistry(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no such machine": {&net.DNSError{Err: "no such host", Name: "registry.invalid", IsNotFound: true}, "is the registry's name right?"},
+		"nothing there":   {syscall.ECONNREFUSED, "is the registry running?"},
+	} {
+		tries := 0
+		client := quick()
+		client.Transport = transportFunc(func(*http.Request) (*http.Response, error) {
+			tries++
+			return nil, &net.OpError{Op: "dial", Err: c.err}
+		})
+		r, err := client.Open("registry.invalid/app:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = r.Resolve(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || tries > 1 {
+			t.Errorf("%s: %d tries, %v", name, tries, err)
+		}
 	}
 }
