@@ -22,16 +22,40 @@ import (
 type claimed struct {
 	provenance *provenance.Predicate
 	attached   map[string][][]byte
+	bills      map[sbom.Format]bill
 }
 
-// claimed fetches what is said of one image or index, and checks the signatures.
-func (v *verifier) claimed(ctx context.Context, d v1.Descriptor, index bool) (*claimed, error) {
+// bill is an SBOM, or what is wrong with it.
+type bill struct {
+	document
+	err error
+}
+
+// claimed fetches what is said of one image or index, checks the signatures, and
+// reads the SBOMs.
+func (v *verifier) claimed(ctx context.Context, d v1.Descriptor) (*claimed, error) {
 	p, err := v.provenance(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	attached, err := v.unsigned(ctx, d)
-	return &claimed{provenance: p, attached: attached}, err
+	if err != nil {
+		return nil, err
+	}
+	c := &claimed{provenance: p, attached: attached, bills: map[sbom.Format]bill{}}
+	for _, f := range sbom.Formats() {
+		data, err := covered(attached, f.MediaType(), "sbom", byproduct(p, f.MediaType()), d)
+		if err != nil {
+			c.bills[f] = bill{err: err}
+			continue
+		}
+		doc, err := read(f, data)
+		if err != nil {
+			err = fault(Altered, "sbom", "%s document of %s: %w", f, d.Digest, err)
+		}
+		c.bills[f] = bill{doc, err}
+	}
+	return c, nil
 }
 
 // attested holds what is said of one image or index against what it is.
@@ -48,7 +72,7 @@ func (v *verifier) attested(ctx context.Context, d v1.Descriptor, c *claimed, me
 	errs := make([]error, len(formats))
 	var g sync.WaitGroup
 	for i, f := range formats {
-		g.Go(func() { errs[i] = bill(f, d, c, members, index) })
+		g.Go(func() { errs[i] = c.bills[f].compare(f, d, members, index) })
 	}
 	g.Wait()
 	for i, f := range formats {
@@ -64,16 +88,16 @@ func (v *verifier) attested(ctx context.Context, d v1.Descriptor, c *claimed, me
 	return v.lock(ctx, d, p, c.attached, members, index)
 }
 
-// bill holds one of the SBOMs against what the image or index is.
-func bill(f sbom.Format, d v1.Descriptor, c *claimed, members []*inventory.Inventory, index bool) error {
-	data, err := covered(c.attached, f.MediaType(), "sbom", byproduct(c.provenance, f.MediaType()), d)
+// compare holds an SBOM against what the image or index is.
+func (b bill) compare(f sbom.Format, d v1.Descriptor, members []*inventory.Inventory, index bool) error {
+	err := b.err
 	if err != nil {
 		return err
 	}
 	if index {
-		err = compareIndex(f, data, members)
+		err = compareIndex(b.document, members)
 	} else {
-		err = compareImage(f, data, members[0])
+		err = compareImage(b.document, members[0])
 	}
 	if err != nil {
 		return fault(Altered, "sbom", "%s document of %s: %w", f, d.Digest, err)

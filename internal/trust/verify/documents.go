@@ -20,9 +20,25 @@ type listed struct {
 
 type entry struct{ sha256, owner string }
 
+// document is an SBOM that was read.
+type document interface {
+	// image returns what is said of the image with that digest.
+	image(digest string) (*listed, error)
+}
+
+// read reads an SBOM.
+func read(f sbom.Format, data []byte) (document, error) {
+	if f == sbom.CycloneDX {
+		doc := new(cycloneDX)
+		return doc, json.Unmarshal(data, doc)
+	}
+	doc := new(spdx)
+	return doc, json.Unmarshal(data, doc)
+}
+
 // compareImage holds an SBOM against what the layers hold.
-func compareImage(f sbom.Format, data []byte, m *inventory.Inventory) error {
-	doc, err := read(f, data, m.Digest)
+func compareImage(d document, m *inventory.Inventory) error {
+	doc, err := d.image(m.Digest)
 	if err != nil {
 		return err
 	}
@@ -74,9 +90,9 @@ func samePackageLists(packages []string, m *inventory.Inventory) error {
 
 // compareIndex checks that an index's document names the images and, of each,
 // all packages.
-func compareIndex(f sbom.Format, data []byte, members []*inventory.Inventory) error {
+func compareIndex(d document, members []*inventory.Inventory) error {
 	for _, m := range members {
-		doc, err := read(f, data, m.Digest)
+		doc, err := d.image(m.Digest)
 		if err != nil {
 			return err
 		}
@@ -87,40 +103,31 @@ func compareIndex(f sbom.Format, data []byte, members []*inventory.Inventory) er
 	return nil
 }
 
-func read(f sbom.Format, data []byte, digest string) (*listed, error) {
-	if f == sbom.CycloneDX {
-		return readCycloneDX(data, digest)
-	}
-	return readSPDX(data, digest)
+// spdx is what is read of an SPDX document.
+type spdx struct {
+	Packages []struct {
+		ID      string `json:"SPDXID"`
+		Name    string `json:"name"`
+		Version string `json:"versionInfo"`
+		Purpose string `json:"primaryPackagePurpose"`
+		Refs    []struct {
+			Locator string `json:"referenceLocator"`
+		} `json:"externalRefs"`
+	} `json:"packages"`
+	Files []struct {
+		ID        string `json:"SPDXID"`
+		Name      string `json:"fileName"`
+		Comment   string `json:"comment"`
+		Checksums []struct{ Algorithm, ChecksumValue string }
+	} `json:"files"`
+	Relationships []struct {
+		From string `json:"spdxElementId"`
+		How  string `json:"relationshipType"`
+		To   string `json:"relatedSpdxElement"`
+	} `json:"relationships"`
 }
 
-// readSPDX reads what a document says of the image with that digest.
-func readSPDX(data []byte, digest string) (*listed, error) {
-	var doc struct {
-		Packages []struct {
-			ID      string `json:"SPDXID"`
-			Name    string `json:"name"`
-			Version string `json:"versionInfo"`
-			Purpose string `json:"primaryPackagePurpose"`
-			Refs    []struct {
-				Locator string `json:"referenceLocator"`
-			} `json:"externalRefs"`
-		} `json:"packages"`
-		Files []struct {
-			ID        string `json:"SPDXID"`
-			Name      string `json:"fileName"`
-			Comment   string `json:"comment"`
-			Checksums []struct{ Algorithm, ChecksumValue string }
-		} `json:"files"`
-		Relationships []struct {
-			From string `json:"spdxElementId"`
-			How  string `json:"relationshipType"`
-			To   string `json:"relatedSpdxElement"`
-		} `json:"relationships"`
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, err
-	}
+func (doc *spdx) image(digest string) (*listed, error) {
 	image := ""
 	for _, p := range doc.Packages {
 		if p.Purpose == "CONTAINER" && p.Version == digest {
@@ -157,7 +164,13 @@ func readSPDX(data []byte, digest string) (*listed, error) {
 	return out, nil
 }
 
-// component is what is read of one of CycloneDX.
+// cycloneDX is what is read of a CycloneDX document.
+type cycloneDX struct {
+	Metadata   struct{ Component component }
+	Components []component
+}
+
+// component is what is read of a component.
 type component struct {
 	Type       string
 	Name       string
@@ -172,14 +185,7 @@ type component struct {
 // says itself which it has.
 func isDeb(purl string) bool { return strings.HasPrefix(purl, "pkg:deb/") }
 
-func readCycloneDX(data []byte, digest string) (*listed, error) {
-	var doc struct {
-		Metadata   struct{ Component component }
-		Components []component
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, err
-	}
+func (doc *cycloneDX) image(digest string) (*listed, error) {
 	list := doc.Components
 	if doc.Metadata.Component.Version != digest {
 		i := slices.IndexFunc(list, func(c component) bool { return c.Type == "container" && c.Version == digest })

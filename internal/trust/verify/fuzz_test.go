@@ -12,7 +12,11 @@ func FuzzDocuments(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"component":{"version":"sha256:1"}},"components":[{"type":"library","name":"a","version":"1","purl":"pkg:deb/debian/a@1","components":[{"type":"file","name":"/x","hashes":[{"alg":"SHA-256","content":"00"}]}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, format := range sbom.Formats() {
-			doc, err := read(format, data, "sha256:1")
+			d, err := read(format, data)
+			if err != nil {
+				continue
+			}
+			doc, err := d.image("sha256:1")
 			if err == nil && doc.files == nil {
 				t.Errorf("%s: neither a document nor an error", format)
 			}

@@ -138,7 +138,7 @@ func (v *verifier) image(ctx context.Context, d v1.Descriptor) error {
 	said := make([]claims, len(subjects))
 	var claiming sync.WaitGroup
 	for i, s := range subjects {
-		claiming.Go(func() { said[i].claimed, said[i].err = v.claimed(ctx, s.descriptor, s.index) })
+		claiming.Go(func() { said[i].claimed, said[i].err = v.claimed(ctx, s.descriptor) })
 	}
 	all.Go(claiming.Wait)
 	contents, err := v.contents(ctx, images)
