@@ -86,7 +86,7 @@ func distance(symbol int) int32 {
 // plain is that of a symbol that stands for itself.
 func plain(symbol int) int32 { return int32(symbol) << 16 }
 
-// make fills a table for the codes whose lengths are given by symbol (RFC 1951,
+// makeTable fills a table for the codes whose lengths are given by symbol (RFC 1951,
 // section 3.2.2). entry gives what a symbol stands for.
 func makeTable(table []int32, mainBits int, sizes []uint8, entry func(int) int32) error {
 	var count [maxBits + 1]int

@@ -6,7 +6,10 @@ import (
 	"io"
 )
 
-var errBefore = errors.New("a match that begins before the data")
+var (
+	errCode   = errors.New("a code that stands for nothing")
+	errBefore = errors.New("a match that begins before the data")
+)
 
 // symbol takes the next code of a table, and returns the value of its entry with
 // the extra bits added.

@@ -1,9 +1,6 @@
 package gunzip
 
-import (
-	"errors"
-	"io"
-)
+import "io"
 
 // input is the file, as bytes and as bits.
 type input struct {
@@ -101,5 +98,3 @@ func (in *input) drop(n uint) {
 	in.bits >>= n
 	in.count -= n
 }
-
-var errCode = errors.New("a code that stands for nothing")
