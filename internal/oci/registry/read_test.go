@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -221,7 +222,7 @@ func TestReadResumes(t *testing.T) {
 	data := bytes.Repeat([]byte("distroless "), 30_000)
 	for _, ranges := range []string{"some", "none", "refused"} {
 		breaks := []int{100_000, 1, 0, 50_000}
-		sent := 0
+		var sent atomic.Int64
 		host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if !strings.Contains(req.URL.Path, "/blobs/") {
 				return
@@ -248,7 +249,7 @@ func TestReadResumes(t *testing.T) {
 				breaks = breaks[1:]
 			}
 			n, _ := w.Write(rest)
-			sent += n
+			sent.Add(int64(n))
 			if len(rest) < len(data)-from {
 				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler)
@@ -270,8 +271,8 @@ func TestReadResumes(t *testing.T) {
 		if err != nil || !bytes.Equal(got, data) {
 			t.Errorf("ranges %s: %d bytes of %d, %v", ranges, len(got), len(data), err)
 		}
-		if z.Close(); ranges == "some" && sent > len(data)+200_000 {
-			t.Errorf("%d bytes were sent of a blob of %d", sent, len(data))
+		if z.Close(); ranges == "some" && sent.Load() > int64(len(data)+200_000) {
+			t.Errorf("%d bytes were sent of a blob of %d", sent.Load(), len(data))
 		}
 	}
 }
