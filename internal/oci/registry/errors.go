@@ -21,7 +21,8 @@ type Error struct {
 	Code         string // of the distribution specification, "BLOB_UNKNOWN"; may be empty
 	Message      string
 
-	after time.Duration // how long the registry wants to be left alone
+	after   time.Duration // how long the registry wants to be left alone
+	reading bool          // nothing was to be written
 }
 
 func (e *Error) Error() string {
@@ -36,7 +37,7 @@ func (e *Error) Error() string {
 	case http.StatusUnauthorized:
 		text += ": log in, as with \"docker login\" or \"podman login\", or set DISTROLESS_REGISTRY_USERNAME and DISTROLESS_REGISTRY_PASSWORD"
 	case http.StatusForbidden:
-		if e.Method == http.MethodGet || e.Method == http.MethodHead {
+		if e.reading {
 			return text + ": these credentials may not read this: use others"
 		}
 		text += ": these credentials may not write here: use others, or push elsewhere with --to"

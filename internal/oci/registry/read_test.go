@@ -339,6 +339,27 @@ func TestReadPages(t *testing.T) {
 	}
 }
 
+// TestForbidden reads and pushes with credentials that do not do. If it fails,
+// people are told to push elsewhere who wanted to read.
+func TestForbidden(t *testing.T) {
+	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/v2/" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	r, err := quick().Open(host + "/team/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = r.Resolve(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "may not read this: use others") {
+		t.Errorf("reading: %v", err)
+	}
+	_, err = quick().Push(t.Context(), mustPlan(t, small(t), Naming{To: host}))
+	if err == nil || !strings.Contains(err.Error(), "may not write here: use others, or push elsewhere") {
+		t.Errorf("pushing: %v", err)
+	}
+}
+
 // TestReadMissing reads what is not there. If it fails, people do not learn that
 // they have mistyped a name.
 func TestReadMissing(t *testing.T) {
