@@ -82,37 +82,44 @@ func (r *Remote) Resolve(ctx context.Context) (v1.Descriptor, error) {
 	return d, nil
 }
 
-// manifest reads a manifest by its tag or digest and keeps it. The descriptor is
+// manifest reads what a tag or digest names and describes it. The descriptor is
 // that of the bytes that came.
 func (r *Remote) manifest(ctx context.Context, at string) (v1.Descriptor, error) {
-	a, err := r.session.do(ctx, call{method: http.MethodGet, repository: r.repository(), path: "manifests/" + at,
-		header: map[string]string{"Accept": manifestTypes}, good: []int{http.StatusOK}})
+	data, h, said, err := r.fetch(ctx, at)
 	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	d := v1.Descriptor{Size: int64(len(a.body))}
-	if d.Digest, err = v1.NewHash(digestOf(a.body)); err != nil {
 		return v1.Descriptor{}, err
 	}
 	// What the bytes say of themselves their digest covers, what a header says not.
 	var self struct {
 		MediaType types.MediaType `json:"mediaType"`
 	}
-	if err := json.Unmarshal(a.body, &self); err != nil {
-		return v1.Descriptor{}, fmt.Errorf("manifest %s: %w", at, err)
-	}
-	d.MediaType = self.MediaType
+	_ = json.Unmarshal(data, &self) // what cannot be read says nothing; whoever reads it finds that
+	d := v1.Descriptor{MediaType: self.MediaType, Digest: h, Size: int64(len(data))}
 	if d.MediaType == "" {
-		said, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")) // none that can be read is none
-		d.MediaType = types.MediaType(said)
+		name, _, _ := mime.ParseMediaType(said) // none that can be read is none
+		d.MediaType = types.MediaType(name)
 	}
 	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
 		return v1.Descriptor{}, fmt.Errorf("manifest %s has the media type %q, which is no image's", at, d.MediaType)
 	}
+	return d, nil
+}
+
+// fetch reads a manifest by its tag or digest and keeps it. It returns the digest
+// of the bytes that came, and the media type that the registry says they have.
+func (r *Remote) fetch(ctx context.Context, at string) (data []byte, h v1.Hash, said string, err error) {
+	a, err := r.session.do(ctx, call{method: http.MethodGet, repository: r.repository(), path: "manifests/" + at,
+		header: map[string]string{"Accept": manifestTypes}, good: []int{http.StatusOK}})
+	if err != nil {
+		return nil, h, "", err
+	}
+	if h, err = v1.NewHash(digestOf(a.body)); err != nil {
+		return nil, h, "", err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.manifests[d.Digest] = a.body
-	return d, nil
+	r.manifests[h] = a.body
+	return a.body, h, a.header.Get("Content-Type"), nil
 }
 
 // Blob opens a blob, or a manifest. The bytes are as the registry sends them.
@@ -128,20 +135,17 @@ func (r *Remote) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, erro
 	return b, nil
 }
 
+// keptManifest returns a manifest that was read before, or reads it. Whether what
+// comes is what the digest stands for is for the caller to see.
 func (r *Remote) keptManifest(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	kept := func() []byte {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.manifests[d.Digest]
-	}
-	data := kept()
+	r.mu.Lock()
+	data := r.manifests[d.Digest]
+	r.mu.Unlock()
 	if data == nil {
-		got, err := r.manifest(ctx, d.Digest.String())
-		if err != nil {
+		var err error
+		if data, _, _, err = r.fetch(ctx, d.Digest.String()); err != nil {
 			return nil, fmt.Errorf("read manifest %s of %s: %w", d.Digest, r.ref.Context(), err)
 		}
-		d.Digest = got.Digest // the caller finds that it is another
-		data = kept()
 	}
 	return io.NopCloser(bytes.NewReader(data)), nil
 }

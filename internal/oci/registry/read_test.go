@@ -339,6 +339,36 @@ func TestReadPages(t *testing.T) {
 	}
 }
 
+// TestReadOther reads from a registry that sends other manifests than it is asked
+// for, one that can be read and one that cannot. If it fails, what was altered is
+// taken for a registry that does not work.
+func TestReadOther(t *testing.T) {
+	for _, sent := range []string{`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`, "no manifest"} {
+		host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
+			fmt.Fprint(w, sent)
+		}))
+		r, err := quick().Open(host + "/team/app@sha256:" + strings.Repeat("0", 64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := r.Resolve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Digest.Hex != strings.Repeat("0", 64) {
+			t.Errorf("it stands for %s, not for what was asked for", d.Digest)
+		}
+		z, err := r.Blob(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(z); err != nil || string(got) != sent {
+			t.Errorf("%q, %v; want %q", got, err, sent)
+		}
+	}
+}
+
 // TestForbidden reads and pushes with credentials that do not do. If it fails,
 // people are told to push elsewhere who wanted to read.
 func TestForbidden(t *testing.T) {
