@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,6 @@ func run(ctx context.Context, args []string, s surroundings) int {
 		return exitOK
 	}
 	var usage usageError
-	var incomplete incompleteError
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(s.stderr, "distroless: interrupted; nothing half done is left behind")
@@ -79,10 +79,20 @@ func run(ctx context.Context, args []string, s surroundings) int {
 	if errors.As(err, &fault) {
 		return fault.code
 	}
-	if errors.As(err, &incomplete) {
+	if incompleteOnly(err) {
 		return exitIncomplete
 	}
 	return exitFailed
+}
+
+// incompleteOnly reports whether nothing is wrong but that architectures are
+// missing: what failed beside that is worse.
+func incompleteOnly(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok && isJoin(err) {
+		return !slices.ContainsFunc(many.Unwrap(), func(e error) bool { return !incompleteOnly(e) })
+	}
+	var incomplete incompleteError
+	return errors.As(err, &incomplete)
 }
 
 // printError prints joined errors a line each, every one once.

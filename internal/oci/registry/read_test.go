@@ -34,10 +34,10 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 		return nil, err
 	}
 	out := map[string][]byte{}
-	todo := []v1.Descriptor{top}
-	for len(todo) > 0 {
-		d := todo[0]
-		todo = todo[1:]
+	open := []v1.Descriptor{top}
+	for len(open) > 0 {
+		d := open[0]
+		open = open[1:]
 		if out[d.Digest.String()] != nil {
 			continue
 		}
@@ -57,13 +57,13 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 			if err != nil {
 				return nil, err
 			}
-			todo = append(todo, idx.Manifests...)
+			open = append(open, idx.Manifests...)
 		case d.MediaType.IsImage():
 			m, err := v1.ParseManifest(bytes.NewReader(data))
 			if err != nil {
 				return nil, err
 			}
-			todo = append(append(todo, m.Config), m.Layers...)
+			open = append(append(open, m.Config), m.Layers...)
 		default:
 			continue
 		}
@@ -71,13 +71,13 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 		if err != nil {
 			return nil, err
 		}
-		todo = append(todo, more...)
+		open = append(open, more...)
 		d, ok, err := r.Tag(ctx, strings.Replace(d.Digest.String(), ":", "-", 1)+".sig")
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			todo = append(todo, d)
+			open = append(open, d)
 		}
 	}
 	return out, nil
