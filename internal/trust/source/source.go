@@ -57,6 +57,9 @@ func Document(ctx context.Context, s Source, d v1.Descriptor) ([]byte, error) {
 	if err != nil && int64(len(data)) < d.Size { // all of it says more than an error at the end
 		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
 	}
+	if int64(len(data)) > d.Size {
+		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: fmt.Sprintf("has more than the %d bytes that its descriptor says", d.Size)}
+	}
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:]); d.Digest.Algorithm != "sha256" || got != d.Digest.Hex {
 		return nil, &inventory.Mismatch{Kind: kindOf(d.MediaType), What: kindOf(d.MediaType) + " " + d.Digest.String(), Got: "has digest sha256:" + got}
