@@ -51,7 +51,7 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.patience, errStalled)
 	defer cancel()
-	noting := &noting{inner: a.transport}
+	noting := &noting{inner: a.transport, reading: a.reading()}
 	c, err := transport.Ping(ctx, a.registry, noting)
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
@@ -70,6 +70,9 @@ func (a *access) ping(ctx context.Context) (*transport.Challenge, error) {
 	a.challenge = c
 	return c, nil
 }
+
+// reading reports whether nothing is to be written.
+func (a *access) reading() bool { return a.actions == transport.PullScope }
 
 // scheme is "http" or "https", once ping has succeeded.
 func (a *access) scheme(c *transport.Challenge) string {
@@ -158,7 +161,7 @@ func (a *access) obtain(ctx context.Context, c *transport.Challenge, repository 
 	for _, r := range also {
 		scopes = append(scopes, a.registry.Repo(r).Scope(transport.PullScope))
 	}
-	noting := &noting{inner: a.transport}
+	noting := &noting{inner: a.transport, reading: a.reading()}
 	token, err := transport.Exchange(ctx, a.registry, auth, noting, scopes, c)
 	if refusal := (*transport.Error)(nil); errors.As(err, &refusal) && refusal.StatusCode/100 == 4 && len(scopes) > 1 && !temporaryStatus(refusal.StatusCode) {
 		// Some token servers refuse the whole where one part is not allowed.

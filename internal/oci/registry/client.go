@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Client pushes to registries and reads from them. Its zero value works, without
@@ -269,7 +268,7 @@ func (s *session) open(ctx context.Context, c call) (*stream, error) {
 			return nil, fmt.Errorf("%s %s: answer cut short: %w", c.method, st.url.Path, err)
 		}
 		refusal := newError(st.response, body)
-		refusal.reading = s.access.actions == transport.PullScope
+		refusal.reading = s.access.reading()
 		if refusal.Status != http.StatusUnauthorized || try > 1 {
 			return nil, refusal
 		}

@@ -125,9 +125,10 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // noting remembers what the last answers said, for libraries that keep only
 // part of it in their errors.
 type noting struct {
-	inner http.RoundTripper
-	mu    sync.Mutex
-	after time.Duration
+	inner   http.RoundTripper
+	reading bool // see [Error]
+	mu      sync.Mutex
+	after   time.Duration
 }
 
 func (n *noting) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -146,7 +147,7 @@ func (n *noting) explain(err error) error {
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	e := &Error{Status: refusal.StatusCode}
+	e := &Error{Status: refusal.StatusCode, reading: n.reading}
 	if refusal.Request != nil {
 		e.Method, e.Path = refusal.Request.Method, refusal.Request.URL.Host+refusal.Request.URL.Path
 	}

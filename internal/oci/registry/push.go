@@ -228,7 +228,7 @@ func (w *work) tags(ctx context.Context) error {
 			by[m.Digest] = m
 		}
 		last, counted := r.tagged(), map[string]bool{}
-		open := map[step]map[string][]Tag{}
+		moves := map[step]map[string][]Tag{}
 		for _, t := range r.Tags {
 			if r.Now[t.Name] == t.Digest {
 				continue
@@ -239,12 +239,12 @@ func (w *work) tags(ctx context.Context) error {
 				w.result.Manifests++
 			}
 			at := step{tagRank(t), by[t.Digest].rank}
-			if open[at] == nil {
-				open[at] = map[string][]Tag{}
+			if moves[at] == nil {
+				moves[at] = map[string][]Tag{}
 			}
-			open[at][t.Digest] = append(open[at][t.Digest], t)
+			moves[at][t.Digest] = append(moves[at][t.Digest], t)
 		}
-		for at, digests := range open {
+		for at, digests := range moves {
 			for digest, tags := range digests {
 				waves[at] = append(waves[at], func(ctx context.Context) error {
 					for _, t := range tags {

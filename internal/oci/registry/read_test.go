@@ -34,10 +34,10 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 		return nil, err
 	}
 	out := map[string][]byte{}
-	open := []v1.Descriptor{top}
-	for len(open) > 0 {
-		d := open[0]
-		open = open[1:]
+	left := []v1.Descriptor{top}
+	for len(left) > 0 {
+		d := left[0]
+		left = left[1:]
 		if out[d.Digest.String()] != nil {
 			continue
 		}
@@ -57,13 +57,13 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 			if err != nil {
 				return nil, err
 			}
-			open = append(open, idx.Manifests...)
+			left = append(left, idx.Manifests...)
 		case d.MediaType.IsImage():
 			m, err := v1.ParseManifest(bytes.NewReader(data))
 			if err != nil {
 				return nil, err
 			}
-			open = append(append(open, m.Config), m.Layers...)
+			left = append(append(left, m.Config), m.Layers...)
 		default:
 			continue
 		}
@@ -71,13 +71,13 @@ func readAll(ctx context.Context, c *Client, ref string) (map[string][]byte, err
 		if err != nil {
 			return nil, err
 		}
-		open = append(open, more...)
+		left = append(left, more...)
 		d, ok, err := r.Tag(ctx, strings.Replace(d.Digest.String(), ":", "-", 1)+".sig")
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			open = append(open, d)
+			left = append(left, d)
 		}
 	}
 	return out, nil
@@ -369,24 +369,32 @@ func TestReadOther(t *testing.T) {
 	}
 }
 
-// TestForbidden reads and pushes with credentials that do not do. If it fails,
+// TestForbidden reads and pushes with credentials that do not do, to the registry
+// itself or to the server that gives out its tokens. If it fails,
 // people are told to push elsewhere who wanted to read.
 func TestForbidden(t *testing.T) {
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path != "/v2/" {
-			w.WriteHeader(http.StatusForbidden)
+	for _, tokens := range []bool{false, true} {
+		host := ""
+		host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			switch {
+			case req.URL.Path != "/v2/":
+				w.WriteHeader(http.StatusForbidden)
+			case tokens:
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="here"`, host))
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}))
+		r, err := quick().Open(host + "/team/app:1")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}))
-	r, err := quick().Open(host + "/team/app:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = r.Resolve(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "may not read this: use others") {
-		t.Errorf("reading: %v", err)
-	}
-	_, err = quick().Push(t.Context(), mustPlan(t, small(t), Naming{To: host}))
-	if err == nil || !strings.Contains(err.Error(), "may not write here: use others, or push elsewhere") {
-		t.Errorf("pushing: %v", err)
+		if _, err = r.Resolve(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "may not read this: use others") {
+			t.Errorf("reading, tokens %v: %v", tokens, err)
+		}
+		_, err = quick().Push(t.Context(), mustPlan(t, small(t), Naming{To: host}))
+		if err == nil || !strings.Contains(err.Error(), "may not write here: use others, or push elsewhere") {
+			t.Errorf("pushing, tokens %v: %v", tokens, err)
+		}
 	}
 }
 
