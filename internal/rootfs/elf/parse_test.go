@@ -71,6 +71,9 @@ func TestParseEveryClassAndByteOrder(t *testing.T) {
 // The test's own binary is a static Go program on most machines: it must be
 // seen as one that needs nothing, or every Go program would fail the check.
 func TestParseOwnBinary(t *testing.T) {
+	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
+		t.Skip("not an ELF machine")
+	}
 	name, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -85,9 +88,6 @@ func TestParseOwnBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	info, err := Parse(f, st.Size())
-	if errors.Is(err, ErrNotELF) {
-		t.Skip("not an ELF machine")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,9 +123,9 @@ func popular(t *testing.T, n int) []string {
 // enough to what would be installed for counting scripts.
 func closure(wanted []string, packages map[string]*index.Package, provides map[string]string) []*index.Package {
 	seen := map[string]*index.Package{}
-	for open := slices.Clone(wanted); len(open) > 0; {
-		name := open[len(open)-1]
-		open = open[:len(open)-1]
+	for left := slices.Clone(wanted); len(left) > 0; {
+		name := left[len(left)-1]
+		left = left[:len(left)-1]
 		p := packages[name]
 		if p == nil {
 			p = packages[provides[name]]
@@ -138,7 +138,7 @@ func closure(wanted []string, packages map[string]*index.Package, provides map[s
 			for alternative := range strings.SplitSeq(group, "|") {
 				dep := bare.FindString(alternative)
 				if packages[dep] != nil || provides[dep] != "" {
-					open = append(open, dep)
+					left = append(left, dep)
 					break
 				}
 			}

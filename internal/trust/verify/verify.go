@@ -310,7 +310,7 @@ type candidate struct {
 
 // forms calls counts for what is signed of a digest: for all bundles, and if none
 // counts for what lies under the tag of a kind. Whoever signs in both forms signs
-// the same thing twice: once one counts, the other needs not be fetched.
+// the same thing twice: once one counts, the other need not be fetched.
 func (v *verifier) forms(ctx context.Context, d v1.Descriptor, predicateType, kind string, counts func(candidate) bool) error {
 	list, err := v.bundles(ctx, d, predicateType)
 	if err != nil {
