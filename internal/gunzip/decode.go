@@ -111,6 +111,14 @@ func (z *Reader) one() (done bool, err error) {
 	return false, nil
 }
 
+// refill brings the bits in hand to 56 at least, from the eight bytes at pos. Bits
+// that are there already are there again, the same: of the bytes read only those
+// count that fit whole.
+func refill(in []byte, acc uint64, pos int, count uint) (uint64, int, uint) {
+	acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
+	return acc, pos + int((63-count)>>3), count | 56
+}
+
 // many decodes for as long as both buffers reach for one turn of its loop.
 func (z *Reader) many() (done bool, err error) {
 	in, out := z.buf[:z.end], z.out
@@ -121,11 +129,7 @@ func (z *Reader) many() (done bool, err error) {
 	if pos > lastIn || write > lastOut {
 		return false, nil
 	}
-	// Bits that are there already are there again, the same: of the bytes read only
-	// those count that fit whole.
-	acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
-	pos += int((63 - count) >> 3)
-	count |= 56
+	acc, pos, count = refill(in, acc, pos, count)
 	e := literals[acc&(1<<literalBits-1)]
 loop:
 	for {
@@ -150,9 +154,7 @@ loop:
 					if pos > lastIn || write > lastOut {
 						break
 					}
-					acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
-					pos += int((63 - count) >> 3)
-					count |= 56
+					acc, pos, count = refill(in, acc, pos, count)
 					continue
 				}
 				old = acc
@@ -172,9 +174,7 @@ loop:
 					if pos > lastIn || write > lastOut {
 						break
 					}
-					acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
-					pos += int((63 - count) >> 3)
-					count |= 56
+					acc, pos, count = refill(in, acc, pos, count)
 					e = literals[acc&(1<<literalBits-1)]
 					continue
 				}
@@ -190,9 +190,7 @@ loop:
 		}
 		length := int(e>>16) + int(uint32(old&(1<<(e&63)-1))>>(e>>8&15))
 
-		acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
-		pos += int((63 - count) >> 3)
-		count |= 56
+		acc, pos, count = refill(in, acc, pos, count)
 		e = distances[acc&(1<<distanceBits-1)]
 		old = acc
 		acc >>= e & 63
@@ -220,9 +218,7 @@ loop:
 		write += length
 		more := pos <= lastIn && write <= lastOut
 		if more {
-			acc |= binary.LittleEndian.Uint64(in[pos:pos+8:pos+8]) << (count & 63)
-			pos += int((63 - count) >> 3)
-			count |= 56
+			acc, pos, count = refill(in, acc, pos, count)
 			e = literals[acc&(1<<literalBits-1)]
 		}
 		switch {
